@@ -1,0 +1,195 @@
+"""What the engine asks of the world: small protocols that the adapters satisfy. No logic.
+
+Blocking work (disk, hashing, subprocess waits) happens on threads behind these; no method blocks the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from protocol.ids import Digest
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Capabilities, Failure, Inspection
+from protocol.jobs.spec import RenderSettings
+from protocol.ledger.facts import Fact
+from protocol.records import Record
+
+
+class StoreFull(Exception):
+    """No space left (ENOSPC or a configured limit): nothing was acknowledged, and nothing half-written stays."""
+
+
+class StoreBroken(Exception):
+    """The disk lied or failed (EIO, checksum): this store must not acknowledge anything more."""
+
+
+class Corrupt(Exception):
+    """Bytes that do not have the digest that they should have."""
+
+
+class RendererMissing(Exception):
+    """This renderer cannot start here; the text says what is missing and how to get it."""
+
+
+class RenderFailed(Exception):
+    """A render, an open or a verification failed; `failure` says why, `log` is the renderer's own text."""
+
+    def __init__(self, failure: Failure, *, log: str = "") -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+        self.log = log
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedFile:
+    """One expected output: `path` in the attempt's folder, dimensions in pixels as the renderer reported them."""
+
+    role: str
+    name: str
+    path: Path
+    width: int
+    height: int
+    channels: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """Files as the driver reported them, not yet verified. `seconds` is wall time inside the renderer."""
+
+    files: tuple[ReportedFile, ...]
+    seconds: float
+    device: str
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedFile:
+    """A file that decodes fully and is what was reported. `pixel_hash` as in `protocol.jobs.results.Output`."""
+
+    file: ReportedFile
+    pixel_hash: str
+
+
+class Journal(Protocol):
+    """Durable rows. `commit` returns only when they are on the disk (fsync); callers in flight share one commit."""
+
+    async def commit(self, records: Sequence[Record]) -> None:
+        """Write all of `records` atomically. Raises `StoreFull` (ENOSPC) or `StoreBroken` (EIO)."""
+        ...
+
+    async def facts(self) -> list[Fact]:
+        """Every stored fact, ordered by job, author, sequence."""
+        ...
+
+    async def values(self) -> Mapping[str, bytes]:
+        """Every stored value by key."""
+        ...
+
+
+class BlobWriter(Protocol):
+    """One blob being streamed in; hashes while writing, on a thread."""
+
+    @property
+    def offset(self) -> int:
+        """Bytes held so far; above zero at the start when a partial transfer is resumed."""
+        ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Append. Raises `StoreFull`."""
+        ...
+
+    async def finish(self) -> tuple[Digest, int]:
+        """fsync, verify the expected digest, link into place, fsync the folder; (digest, size).
+
+        Raises `Corrupt` when the bytes are not the expected ones (they are dropped)."""
+        ...
+
+    async def abort(self, *, keep: bool) -> None:
+        """Stop; `keep` leaves the partial bytes for a later resume (only with an expected digest)."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes (BLAKE3-256). Pinned blobs never leave; the others form a cache with a size limit."""
+
+    async def has(self, digest: Digest) -> bool: ...
+    async def size(self, digest: Digest) -> int | None: ...
+    async def path(self, digest: Digest) -> Path | None:
+        """Where the bytes lie, read-only, as long as the blob is pinned or in use; None when not held."""
+        ...
+
+    def read(self, digest: Digest, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Stream bytes [start, end) in pieces of `limits.BLOB_CHUNK_BYTES`. Raises `NotFound` (`no_such_blob`)."""
+        ...
+
+    async def writer(self, expected: Digest | None = None, *, size: int | None = None) -> BlobWriter:
+        """Begin or resume a transfer. Raises `StoreFull` at once when `size` cannot fit."""
+        ...
+
+    async def adopt(self, path: Path) -> tuple[Digest, int]:
+        """Take a finished file on the same file system: hash, fsync, no-replace link, fsync the folder (C5)."""
+        ...
+
+    async def pin(self, owner: str, digests: Sequence[Digest]) -> None:
+        """Protect blobs from eviction on behalf of `owner` (a job id), durably."""
+        ...
+
+    async def unpin(self, owner: str) -> None: ...
+
+    async def materialise(self, manifest: Manifest) -> Path:
+        """A read-only tree of links with the manifest's names, shared by its users; the folder's path."""
+        ...
+
+
+class Renderer(Protocol):
+    """One renderer in one home. Starts processes of its own; the daemon never imports a renderer's modules."""
+
+    name: str
+
+    async def probe(self) -> Capabilities:
+        """Start it once and see what it can do. Raises `RendererMissing` with the reason and the remedy."""
+        ...
+
+    async def inspect(self, tree: Path, main: str, settings: RenderSettings) -> Inspection:
+        """Open the scene and look. A broken scene is an `Inspection` with `error`, not an exception."""
+        ...
+
+    async def open(self, tree: Path, main: str, settings: RenderSettings) -> Session:
+        """A warm process with the scene open. Raises `RenderFailed` when it does not open."""
+        ...
+
+    async def close(self) -> None:
+        """End every process that it started."""
+        ...
+
+
+class Session(Protocol):
+    """A scene kept open in a process of its own, rendering one frame at a time in the order of the calls."""
+
+    async def render(self, frame: int, folder: Path, on_progress: Callable[[float], None]) -> Rendered:
+        """Render into the private `folder`. Calls may overlap: the second waits inside the renderer's own queue.
+
+        Raises `RenderFailed` (a `Failure` inside). The clock of `frame_timeout_s` and the stall clock run in here."""
+        ...
+
+    async def stop(self) -> None:
+        """SIGTERM, one second, SIGKILL of the process group. Pending renders raise `RenderFailed`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Verifier(Protocol):
+    """Decodes in a limited child process; the daemon never decodes an image."""
+
+    async def verify(self, files: Sequence[ReportedFile]) -> list[VerifiedFile]:
+        """Decode every part of every file, compare with the report, hash the pixels.
+
+        Raises `RenderFailed` with a `verification` failure that names the file and the fault."""
+        ...
+
+    async def close(self) -> None: ...

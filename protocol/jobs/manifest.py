@@ -1,0 +1,76 @@
+"""Which files make a scene: names as the artist laid them out, contents by digest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import blake3
+import msgpack
+
+from protocol import limits
+from protocol.errors import Invalid
+from protocol.ids import Digest
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ManifestEntry:
+    """One file: `name` is relative, normalised, with forward slashes; `size` in bytes."""
+
+    name: str
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A scene and the files beside it. Invariant: names are unique and confined; `main` is one of them."""
+
+    main: str
+    files: tuple[ManifestEntry, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files together."""
+        return sum(entry.size for entry in self.files)
+
+    def digest(self) -> Digest:
+        """BLAKE3-256 over the canonical msgpack of main and the sorted entries."""
+        rows = [self.main, [[entry.name, entry.digest, entry.size] for entry in sorted(self.files)]]
+        return Digest(blake3.blake3(msgpack.packb(rows)).hexdigest())
+
+
+EMPTY = Manifest(main="", files=())  # a job without a scene (renderer null)
+
+
+def make_manifest(main: str, files: list[ManifestEntry]) -> Manifest:
+    """Build a manifest. Raises `Invalid` (`bad_manifest`) for duplicates, a missing main or too many files."""
+    if len(files) > limits.FILES_PER_MANIFEST_MAX:
+        raise Invalid("bad_manifest", f"{len(files):,} files; a scene holds at most {limits.FILES_PER_MANIFEST_MAX:,}")
+    names = [entry.name for entry in files]
+    if len(set(names)) != len(names):
+        doubled = sorted(name for name in set(names) if names.count(name) > 1)[0]
+        raise Invalid("bad_manifest", f"the file name {doubled!r} was sent twice; names below the scene's folder must differ")
+    if main not in names:
+        raise Invalid("bad_manifest", f"the main scene {main!r} is not among the files")
+    return Manifest(main, tuple(sorted(files)))
+
+
+def clean_name(text: str) -> str:
+    """A relative name, normalised and confined below the scene's folder.
+
+    Raises `Invalid` (`bad_file_name`) for absolute names, drive letters, `..`, empty parts, control characters.
+    """
+    name = text.replace("\\", "/")
+    parts = PurePosixPath(name).parts
+    wrong = (
+        not parts
+        or name.startswith("/")
+        or ":" in parts[0]
+        or any(part in ("..", ".") for part in parts)
+        or any(ord(char) < 32 or ord(char) == 127 for char in name)
+        or len(name.encode("utf-8", "surrogatepass")) > limits.FILE_NAME_BYTES_MAX
+    )
+    if wrong:
+        raise Invalid("bad_file_name", f"the file name {text[:80]!r} must be relative and stay below the scene's folder")
+    return "/".join(parts)

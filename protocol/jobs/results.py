@@ -1,0 +1,91 @@
+"""What rendering and inspection report: plain rows, validated where they enter the process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from protocol.ids import Digest
+
+FailureClass = Literal["scene", "crash", "timeout", "stalled", "verification", "memory", "renderer", "infrastructure"]
+WarningClass = Literal["info", "picture"]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One verified file of one frame. `size` in bytes, `width` and `height` in pixels.
+
+    `role` is main, left, right, layer or node; `pixel_hash` is BLAKE3-256 over the decoded native-depth pixels.
+    """
+
+    role: str
+    name: str
+    digest: Digest
+    pixel_hash: str
+    size: int
+    width: int
+    height: int
+    channels: int
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt ended without outputs. `infrastructure` costs no attempt; `reason` is for people."""
+
+    kind: FailureClass
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """One ended attempt: outputs, or a failure. `seconds` is the render's own wall time; `log` a blob or None."""
+
+    outputs: tuple[Output, ...]
+    failure: Failure | None
+    seconds: float
+    device: str = "cpu"
+    log: Digest | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Warning_:
+    """One finding of an inspection. `code` is stable; `remedy` says what to do about it."""
+
+    code: str
+    kind: WarningClass
+    text: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a scene is, found by opening it. Frames are the scene's own range; `error` means it cannot be rendered."""
+
+    blender: str = ""
+    scene: str = ""
+    camera: str = ""
+    engine: str = ""
+    frame_start: int = 1
+    frame_end: int = 1
+    frame_step: int = 1
+    fps: float = 24.0
+    width: int = 0
+    height: int = 0
+    format: str = ""
+    warnings: tuple[Warning_, ...] = ()
+    error: Failure | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What one renderer on one peer can do, found by trying it. `version` is major.minor.patch."""
+
+    renderer: str
+    version: str
+    build: str
+    home: str  # program, bpy or null
+    engines: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("cpu",)
+    oidn: bool = False

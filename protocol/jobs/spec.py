@@ -1,0 +1,90 @@
+"""What a client asks for: the job specification as sent, validated once, immutable ever after.
+
+Refuses to know how a value reaches Blender; it only knows which values make sense.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from protocol import limits
+from protocol.jobs.frames import parse_frames
+
+Engine = Literal["CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH"]
+Format = Literal["PNG", "JPEG", "TIFF", "WEBP", "OPEN_EXR", "OPEN_EXR_MULTILAYER"]
+RendererName = Literal["blender", "null"]
+Label = Annotated[str, Field(max_length=limits.LABEL_CHARS_MAX, pattern=r"^[A-Za-z0-9_.-]+=[^\x00-\x1f]*$")]
+
+
+class JobSpec(BaseModel):
+    """One job. Every field is optional except what the renderer needs; None means "as the scene says"."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field("", max_length=limits.JOB_NAME_CHARS_MAX, pattern=r"^[^\x00-\x1f]*$")
+    renderer: RendererName = "blender"
+    frames: str | None = Field(None, description="Ranges and steps, such as 1-48,60,100-200x5; default: the scene's own")
+    priority: int = Field(50, ge=0, le=100)
+    scene_name: str | None = Field(None, max_length=256)
+    view_layer: str | None = Field(None, max_length=256)
+    camera: str | None = Field(None, max_length=256)
+    engine: Engine | None = None
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    blender: str | None = Field(None, pattern=r"^\d+\.\d+$", description="Blender version, major.minor")
+    samples: int | None = Field(None, ge=1, le=65_536)
+    resolution: str | None = Field(None, pattern=r"^\d{1,5}x\d{1,5}$", description="Pixels, such as 1920x1080; percentage becomes 100")
+    format: Format | None = None
+    color_depth: Literal["8", "10", "12", "16", "32"] | None = None
+    color_mode: Literal["BW", "RGB", "RGBA"] | None = None
+    quality: int | None = Field(None, ge=0, le=100)
+    output: str = Field("{job}_{frame:04d}", max_length=200)
+    max_attempts: int = Field(3, ge=1, le=limits.ATTEMPTS_PER_FRAME_MAX)
+    frame_timeout_s: float | None = Field(None, gt=0, le=7 * 86_400)
+    threads: int | None = Field(None, ge=1, le=1024)
+    on_warning: Literal["hold", "fail", "accept"] = "hold"
+    order: Literal["sequential", "every-nth", "middle"] = "sequential"
+    durability: Literal["two", "local", "quorum", "all"] = "two"
+    label: tuple[Label, ...] = Field((), max_length=limits.LABELS_PER_JOB_MAX)
+    settings: dict[str, Any] = Field(default_factory=dict, description="Per renderer; null: frame_ms, output")
+
+    @field_validator("frames")
+    @classmethod
+    def _frames_parse(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_frames(value)
+        return value
+
+    @field_validator("resolution")
+    @classmethod
+    def _resolution_in_range(cls, value: str | None) -> str | None:
+        if value is not None and not all(4 <= int(side) <= 65_536 for side in value.split("x")):
+            raise ValueError("each side must be from 4 to 65536 pixels")
+        return value
+
+
+class RenderSettings(BaseModel):
+    """The part of a specification that decides pixels: with the manifest's digest it is the session key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    renderer: RendererName = "blender"
+    scene_name: str | None = None
+    view_layer: str | None = None
+    camera: str | None = None
+    engine: Engine | None = None
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    samples: int | None = None
+    resolution: str | None = None
+    format: Format | None = None
+    color_depth: Literal["8", "10", "12", "16", "32"] | None = None
+    color_mode: Literal["BW", "RGB", "RGBA"] | None = None
+    quality: int | None = None
+    threads: int | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+
+def render_settings(spec: JobSpec) -> RenderSettings:
+    """The pixel-deciding part of `spec`."""
+    return RenderSettings(**{name: getattr(spec, name) for name in RenderSettings.model_fields})

@@ -1,0 +1,51 @@
+"""Every limit has a name, and the name stands here. Units come last."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Jobs
+FRAMES_PER_JOB_MAX: Final = 1_000_000
+FRAMES_TEXT_CHARS_MAX: Final = 65_536
+FRAME_NUMBER_MIN: Final = -1_048_574  # Blender's MINAFRAME
+FRAME_NUMBER_MAX: Final = 1_048_574  # Blender's MAXFRAME
+JOB_NAME_CHARS_MAX: Final = 200
+LABELS_PER_JOB_MAX: Final = 32
+LABEL_CHARS_MAX: Final = 128
+SETTINGS_BYTES_MAX: Final = 65_536
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
+ATTEMPTS_PER_FRAME_MAX: Final = 20
+OUTPUTS_PER_FRAME_MAX: Final = 256
+WARNINGS_PER_SCENE_MAX: Final = 200
+REASON_CHARS_MAX: Final = 2_000
+
+# Scenes and blobs
+FILES_PER_MANIFEST_MAX: Final = 20_000
+FILE_NAME_BYTES_MAX: Final = 1_024
+SCENE_BYTES_MAX: Final = 64 * 2**30
+BLOB_CHUNK_BYTES: Final = 256 * 1024
+FRAME_LOG_BYTES_MAX: Final = 256 * 1024
+
+# Messages
+DATAGRAM_BYTES_MAX: Final = 1_400
+METADATA_BYTES_MAX: Final = 512
+MESSAGE_BYTES_MAX: Final = 4 * 2**20
+MESSAGE_DEPTH_MAX: Final = 12
+FACTS_PER_MESSAGE_MAX: Final = 2_000
+MEMBERS_LEARNED_PER_MINUTE_MAX: Final = 20_000
+
+# Queues
+OUTBOX_DATAGRAMS_MAX: Final = 4_096
+OUTBOX_MESSAGES_PER_PEER_MAX: Final = 10_000
+INBOX_EVENTS_MAX: Final = 20_000
+SIGNAL_ROUNDS_MAX: Final = 64
+TRACE_STEPS_KEPT: Final = 10_000
+EVENTS_KEPT: Final = 10_000
+
+# Leases and batches (relative seconds on monotonic clocks)
+BATCH_SECONDS_MAX: Final = 30.0
+LEASE_TTL_S: Final = 20.0
+LEASE_RENEW_S: Final = 5.0
+IDLE_ASK_S: Final = 2.0
+LEDGER_ROUND_S: Final = 2.0
+FRAMES_PER_BATCH_MAX: Final = 1_000
