@@ -80,7 +80,9 @@ def _part(part: str, text: str) -> range:
     if last < first:
         raise Invalid("bad_frames", f"frames: {part!r} runs backwards; write {last}-{first} (frames are a set, order is 'order')")
     if not (limits.FRAME_NUMBER_MIN <= first and last <= limits.FRAME_NUMBER_MAX):
-        raise Invalid("bad_frames", f"frames: {part!r} leaves Blender's range {limits.FRAME_NUMBER_MIN} to {limits.FRAME_NUMBER_MAX}")
+        raise Invalid(
+            "bad_frames", f"frames: {part!r} leaves Blender's range {limits.FRAME_NUMBER_MIN} to {limits.FRAME_NUMBER_MAX}"
+        )
     return range(first, last + 1, step)
 
 

@@ -34,7 +34,9 @@ class JobSpec(BaseModel):
     device: Literal["auto", "cpu", "gpu"] = "auto"
     blender: str | None = Field(None, pattern=r"^\d+\.\d+$", description="Blender version, major.minor")
     samples: int | None = Field(None, ge=1, le=65_536)
-    resolution: str | None = Field(None, pattern=r"^\d{1,5}x\d{1,5}$", description="Pixels, such as 1920x1080; percentage becomes 100")
+    resolution: str | None = Field(
+        None, pattern=r"^\d{1,5}x\d{1,5}$", description="Pixels, such as 1920x1080; percentage becomes 100"
+    )
     format: Format | None = None
     color_depth: Literal["8", "10", "12", "16", "32"] | None = None
     color_mode: Literal["BW", "RGB", "RGBA"] | None = None
