@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-from protocol.ids import Digest
+from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Capabilities, Failure, Inspection
-from protocol.jobs.spec import RenderSettings
+from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.ledger.facts import Fact
 from protocol.records import Record
+from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Reason, Submitted
+
+ControlAction = Literal["pause", "resume", "cancel", "retry", "priority", "on_warning", "accept", "delete"]
 
 
 class StoreFull(Exception):
@@ -193,3 +196,80 @@ class Verifier(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class Mesh(Protocol):
+    """What the web layer may ask of the engine. Methods raise `protocol.errors.Refusal` and its kinds."""
+
+    @property
+    def me(self) -> PeerId: ...
+
+    async def submit(
+        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False
+    ) -> Submitted:
+        """Accept a job whose blobs are in the store; returns once C1 holds. Raises Conflict (key reused), Unavailable."""
+        ...
+
+    async def control(
+        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False
+    ) -> JobView:
+        """Steer a job that this peer owns; elsewhere the request is forwarded to `where(job)` first."""
+        ...
+
+    def jobs(self) -> list[JobView]:
+        """Every job that this peer has heard of, newest first."""
+        ...
+
+    def job(self, text: str) -> JobView | None:
+        """By id, unique prefix (8 or more digits) or name (the newest). Raises Conflict (`ambiguous_job`) when a prefix is not unique."""
+        ...
+
+    async def locate(self, text: str) -> JobView:
+        """As `job`, but asks every live peer for at most `limits.LOCATE_S` before it raises NotFound (`no_such_job`)."""
+        ...
+
+    def where(self, job: JobId) -> list[PeerId]:
+        """Live peers that hold the job's frame detail, best first: this peer if it does, then the owner, then replicas."""
+        ...
+
+    def frames(self, job: JobId, *, state: str | None, after: int | None, limit: int) -> list[FrameView]:
+        """A page of frames in order, starting after frame number `after`. Only on a peer in `where(job)`."""
+        ...
+
+    def files(self, job: JobId, frame: int) -> FrameFiles | None:
+        """A done frame's outputs, or a failed one's log (outputs empty); None while there is neither."""
+        ...
+
+    def spec(self, job: JobId) -> JobSpec: ...
+
+    def explain(self, job: JobId) -> list[Reason]:
+        """Why this job waits, is held or failed, per requirement and per peer."""
+        ...
+
+    def peers(self) -> list[PeerView]: ...
+
+    def checks(self) -> list[tuple[str, str, str]]:
+        """This peer's own checks: (name, passing|warning|critical, output)."""
+        ...
+
+    def busy(self) -> tuple[float, list[str]] | None:
+        """None when a slot is free; else the estimated seconds until one is, and URLs of peers that have one."""
+        ...
+
+    async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None:
+        """Bring a blob into the local store (cache). Raises Unavailable (`blob_unreachable`) naming who was asked."""
+        ...
+
+    def address(self, peer: PeerId) -> Address | None:
+        """The mesh-port address of a live peer."""
+        ...
+
+    def events(self, *, after: int | None, job: JobId | None, follow: bool) -> AsyncIterator[EventRow]:
+        """Kept events after the id (None: all that are kept), then new ones as they come when `follow`."""
+        ...
+
+    async def drain(self, *, leave: bool) -> None: ...
+    async def undrain(self) -> None: ...
+    def settings(self) -> list[tuple[str, str, str]]:
+        """(name, value, origin) of every setting, secrets masked."""
+        ...

@@ -49,3 +49,4 @@ LEASE_RENEW_S: Final = 5.0
 IDLE_ASK_S: Final = 2.0
 LEDGER_ROUND_S: Final = 2.0
 FRAMES_PER_BATCH_MAX: Final = 1_000
+LOCATE_S: Final = 0.3

@@ -25,6 +25,7 @@ class Accepted:
     submitter: str
     key: str
     wall_ms: int
+    only_on: PeerId | None = None  # POST /job: rendered on this peer alone
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,189 @@
+"""Events in: everything that a machine may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from protocol.ids import Address, JobId, PeerId, RequestId, TaskId, Ticket
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Capabilities, FrameResult, Inspection
+from protocol.jobs.spec import JobSpec
+from protocol.ledger.facts import Fact
+from protocol.wire.gossip import GossipMessage
+from protocol.wire.work import WorkMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Booted:
+    """The first event: what the disk remembers."""
+
+    facts: tuple[Fact, ...]
+    values: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramReceived:
+    """One unsealed, decoded datagram. `trusted`: its salt has been proven fresh (see wire.seal).
+
+    `source` is where it came from, for the answer only; addresses are never learned from it."""
+
+    sender: PeerId
+    source: Address
+    trusted: bool
+    messages: tuple[GossipMessage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReceived:
+    """A message from a peer whose certificate proved `sender`."""
+
+    sender: PeerId
+    message: WorkMessage | GossipMessage
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """A stream message could not be delivered. `refused`: the host answered that nobody listens there."""
+
+    peer: PeerId
+    message: WorkMessage | GossipMessage
+    refused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SeedsFound:
+    """Discovery's candidates: gossip addresses, perhaps our own, perhaps nobody's."""
+
+    addresses: tuple[Address, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLagged:
+    """The event loop was late by this much: our own slowness, not the others'."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAsked:
+    """A client submits; the scene's blobs are in the local store and durable. Back: Reply with `views.Submitted`."""
+
+    request: RequestId
+    spec: JobSpec
+    manifest: Manifest
+    submitter: str
+    key: str
+    on_this_peer: bool = False  # POST /job: rendered here, refused when busy
+
+
+@dataclass(frozen=True, slots=True)
+class ControlAsked:
+    """A client steers a job. `frames` restricts a retry; `value` is the register's new value.
+
+    Back: Reply with `views.JobView`."""
+
+    request: RequestId
+    job: JobId
+    action: Literal["pause", "resume", "cancel", "retry", "priority", "on_warning", "accept", "delete"]
+    value: str = ""
+    frames: str | None = None
+    include_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LocateAsked:
+    """Find a job that nobody here has heard of: ask the others for at most `limits.LOCATE_S`. Back: JobView or NotFound."""
+
+    request: RequestId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRendered:
+    """A Render has ended: files lie in the attempt's folder (`failure` None), or it failed. The slot is free again."""
+
+    task: TaskId
+    result: FrameResult
+
+
+@dataclass(frozen=True, slots=True)
+class FrameProgressed:
+    """A lower bound of the frame under way, 0 to 1; the first report also says that it has begun."""
+
+    task: TaskId
+    fraction: float
+
+
+@dataclass(frozen=True, slots=True)
+class FrameVerified:
+    """A Verify has ended: outputs in the local store, pinned for the job, or a failure."""
+
+    task: TaskId
+    result: FrameResult
+
+
+@dataclass(frozen=True, slots=True)
+class InspectEnded:
+    """An Inspect has ended."""
+
+    task: TaskId
+    inspection: Inspection
+
+
+@dataclass(frozen=True, slots=True)
+class BlobsEnded:
+    """A FetchBlobs has ended. `error` empty: everything is here, durable."""
+
+    ticket: Ticket
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class RenderersFound:
+    """Probing has ended: what this peer can render with, and why not where it cannot."""
+
+    capabilities: tuple[Capabilities, ...]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """The peer's own checks: a critical peer takes no work. `checks` are (name, status, output)."""
+
+    checks: tuple[tuple[str, Literal["passing", "warning", "critical"], str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """No new work from now on; `leave`: and then leave the mesh."""
+
+    leave: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UndrainAsked:
+    """Take work again."""
+
+
+Event = (
+    Booted
+    | DatagramReceived
+    | StreamReceived
+    | StreamFailed
+    | SeedsFound
+    | LoopLagged
+    | SubmitAsked
+    | ControlAsked
+    | LocateAsked
+    | FrameRendered
+    | FrameProgressed
+    | FrameVerified
+    | InspectEnded
+    | BlobsEnded
+    | RenderersFound
+    | HealthChanged
+    | DrainAsked
+    | UndrainAsked
+)

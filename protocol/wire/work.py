@@ -1,0 +1,235 @@
+"""Messages about jobs, leases and catalogues, over the mesh port (authenticated, ordered per peer, at most once).
+
+Plain rows; `wire.codec` turns them into bytes and, by hand, back. Durations are relative seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from protocol.ids import AttemptId, AuthorId, Fence, JobId, LeaseId, PeerId
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Capabilities, FrameResult, Inspection
+from protocol.ledger.facts import Fact
+
+Versions = tuple[tuple[AuthorId, int], ...]  # a version vector: highest gap-free sequence per author, sorted
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """An owner to an idle peer: there is work here."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Steal:
+    """An idle slot asks an owner for work. `ask` is drawn by the thief and returns in the answer.
+
+    `seconds_per_frame`: (job, robust mean) for jobs that it has rendered; `open_scene`: manifest digest of the
+    slot's open scene; `cached`: manifest digests at hand."""
+
+    ask: int
+    slots: int
+    capabilities: tuple[Capabilities, ...]
+    labels: tuple[tuple[str, str], ...]
+    seconds_per_frame: tuple[tuple[JobId, float], ...]
+    cached: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Frames of one job handed to one peer for a time. With `inspect` there are no frames: open the scene and look.
+
+    `attempts` run parallel to `frames`. `spec` is the job's canonical JSON; `blender` the version to use, or ''."""
+
+    lease: LeaseId
+    job: JobId
+    fence: Fence
+    inspect: bool
+    frames: tuple[int, ...]
+    generations: tuple[int, ...]
+    attempts: tuple[AttemptId, ...]
+    ttl_s: float
+    spec: str
+    manifest: Manifest
+    holders: tuple[PeerId, ...]
+    blender: str
+    trace: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The owner's answer to Steal `ask`."""
+
+    ask: int
+    leases: tuple[Lease, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The owner's answer when it has nothing for this thief; `better` names an owner that may."""
+
+    ask: int
+    better: PeerId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """A thief's daemon still holds these leases: (lease, job, fence, frames not yet reported)."""
+
+    leases: tuple[tuple[LeaseId, JobId, Fence, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """The owner takes frames of a lease back; with `frames` empty the whole lease."""
+
+    lease: LeaseId
+    job: JobId
+    frames: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A thief hands unstarted frames back (draining, scene not to be had, cannot render)."""
+
+    lease: LeaseId
+    job: JobId
+    frames: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One attempt of a lease has ended on the sender; resent until `Reported`."""
+
+    lease: LeaseId
+    job: JobId
+    frame: int
+    generation: int
+    attempt: AttemptId
+    result: FrameResult
+
+
+@dataclass(frozen=True, slots=True)
+class InspectReport:
+    """The inspection of a lease has ended on the sender; resent until `Reported` (frame 0)."""
+
+    lease: LeaseId
+    job: JobId
+    attempt: AttemptId
+    inspection: Inspection
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The owner has committed the report durably, or needs it no more."""
+
+    job: JobId
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Frames under way on the sender: (job, frame, seconds so far, fraction as a lower bound)."""
+
+    frames: tuple[tuple[JobId, int, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts of one job, for a replica; `versions` is all that the sender has. `replicate`: keep it, with its bytes."""
+
+    job: JobId
+    facts: tuple[Fact, ...]
+    versions: Versions
+    replicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FactsHeld:
+    """What the sender holds of a job, durably: facts by `versions`, and facts *with all their bytes* by `safe`."""
+
+    job: JobId
+    versions: Versions
+    safe: Versions
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetJob:
+    """The owner forgets a job that was never acknowledged, or was deleted."""
+
+    job: JobId
+    fence: Fence
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRoot:
+    """A hash over all (writer, version) pairs that the sender holds."""
+
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogVersions:
+    """All (writer, epoch, version) that the sender holds, sorted; `reply`: answer with what is newer, and with yours."""
+
+    versions: tuple[tuple[PeerId, int, int], ...]
+    reply: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogDelta:
+    """Records of writers: (writer, epoch, version, key, value or None). Each is the newest that the sender holds."""
+
+    records: tuple[tuple[PeerId, int, int, str, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Do you know this job (an id or a prefix of one, or a name)?"""
+
+    ask: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswer:
+    """The summaries that match a JobQuery, as catalogue values; empty when none."""
+
+    ask: int
+    summaries: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The sender takes no more work and gives back what it has not begun."""
+
+    state: Literal["draining", "active"]
+
+
+WorkMessage = (
+    Wake
+    | Steal
+    | Granted
+    | Nothing
+    | Renew
+    | Revoke
+    | Release
+    | Report
+    | InspectReport
+    | Reported
+    | Progress
+    | Facts
+    | FactsHeld
+    | ForgetJob
+    | CatalogRoot
+    | CatalogVersions
+    | CatalogDelta
+    | JobQuery
+    | JobAnswer
+    | Draining
+)
