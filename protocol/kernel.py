@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 EventT = TypeVar("EventT", contravariant=True)
-EffectT = TypeVar("EffectT", covariant=True)
+EffectT = TypeVar("EffectT")
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,3 +50,92 @@ IDLE_ASK_S: Final = 2.0
 LEDGER_ROUND_S: Final = 2.0
 FRAMES_PER_BATCH_MAX: Final = 1_000
 LOCATE_S: Final = 0.3
+
+# Settings of a peer
+CONFIG_FILE_BYTES_MAX: Final = 2**20
+SECRET_FILE_BYTES_MAX: Final = 64 * 1024
+PEER_NAME_CHARS_MAX: Final = 63
+SEEDS_MAX: Final = 256
+SLOTS_MAX: Final = 256
+REPLICAS_MAX: Final = 16
+LABELS_PER_PEER_MAX: Final = 16
+CACHE_BYTES_MIN: Final = 64 * 2**20
+DRAIN_GRACE_S_MAX: Final = 86_400.0
+
+# Images to verify (the sides are Blender's own limit)
+IMAGE_FILE_BYTES_MAX: Final = 16 * 2**30
+IMAGE_SIDE_PX_MAX: Final = 65_536
+IMAGE_PIXELS_MAX: Final = 2**29
+IMAGE_PARTS_MAX: Final = 1_024
+IMAGE_CHANNELS_MAX: Final = 4_096
+VERIFY_CHUNK_BYTES: Final = 64 * 2**20
+VERIFY_MEMORY_BYTES_MAX: Final = 6 * 2**30
+VERIFY_CPU_S_MAX: Final = 300
+VERIFY_WALL_S_MAX: Final = 900.0
+VERIFY_START_S_MAX: Final = 60.0
+VERIFY_LINE_BYTES_MAX: Final = 64 * 1024
+
+# Headers of .blend files
+BLEND_BLOCKS_MAX: Final = 50_000_000
+BLEND_WINDOW_BYTES_MAX: Final = 128 * 2**20
+
+# Facts as rows (protocol/ledger/rows.py): what another process may put into one
+FACT_BYTES_MAX: Final = 32 * 2**20
+SPEC_CHARS_MAX: Final = 262_144
+SUBMITTER_CHARS_MAX: Final = 255
+CONTROL_CHARS_MAX: Final = 65_536
+TEXT_CHARS_MAX: Final = 1_024
+REPLICAS_PER_JOB_MAX: Final = 64
+PIXELS_PER_SIDE_MAX: Final = 1_048_576
+WALL_MS_MAX: Final = 2**53
+GENERATIONS_MAX: Final = 1_000_000
+EPOCH_MAX: Final = 2**63 - 1
+ATTEMPT_COUNTER_MAX: Final = 2**64 - 1
+
+# Store
+VALUE_KEY_CHARS_MAX: Final = 200
+VALUE_BYTES_MAX: Final = 16 * 2**20
+COMMITS_PER_TRANSACTION_MAX: Final = 1_000
+WAL_PAGES_MAX: Final = 2_000
+STORE_RESERVE_BYTES: Final = 64 * 2**20  # stays free so that the journal can still write when blobs no longer may
+BLOB_GRACE_S: Final = 600.0  # a blob that just arrived waits this long for its pin before it may be evicted
+PARTIALS_KEPT_MAX: Final = 64
+HASH_PIECE_BYTES: Final = 2**20
+STORE_THREADS_MAX: Final = 4
+
+# Mesh port and datagrams (peer/net)
+SECRET_FILE_BYTES_MAX: Final = 16_384
+MESSAGES_PER_POST_MAX: Final = 1_000
+POST_BYTES_MAX: Final = MESSAGE_BYTES_MAX + 2**20
+POST_BASE_S: Final = 10.0
+POST_BYTES_PER_S_MIN: Final = 256 * 1024
+CONNECT_S: Final = 2.0
+HANDSHAKE_S: Final = 10.0
+OUTBOX_BYTES_PER_PEER_MAX: Final = 64 * 2**20
+OUTBOX_IDLE_S: Final = 30.0
+OUTBOX_REFUSED_WAIT_S: Final = 0.2
+OUTBOX_REFUSALS_MAX: Final = 25
+MESH_CLIENT_KEEPALIVE_S: Final = 30.0
+MESH_SERVER_KEEPALIVE_S: Final = 75.0
+MESH_SHUTDOWN_S: Final = 2.0
+MESH_BACKLOG: Final = 512
+DATAGRAMS_PER_TURN_MAX: Final = 64
+FETCHES_AT_ONCE_MAX: Final = 4
+FETCH_STALL_S: Final = 20.0
+FETCH_TRIES_PER_HOLDER_MAX: Final = 3
+FORWARD_STALL_S: Final = 60.0
+FORWARDS_AT_ONCE_MAX: Final = 256
+SEEDS_MAX: Final = 256
+ADDRESSES_PER_SEED_MAX: Final = 256
+RESOLVE_S: Final = 10.0
+RESOLVE_AGAIN_S: Final = 10.0
+
+# Catalogue
+CATALOG_VALUE_BYTES_MAX: Final = 65_536
+CATALOG_KEY_CHARS_MAX: Final = 200
+CATALOG_KEYS_PER_WRITER_MAX: Final = 100_000
+CATALOG_WRITERS_MAX: Final = 20_000
+CATALOG_PUSH_PEERS: Final = 16  # up to this many live peers hear of a change at once; beyond, rounds carry it
+CATALOG_ROUND_S: Final = 1.0
+REASONS_PER_SUMMARY_MAX: Final = 8
+SUMMARY_RANGES_CHARS_MAX: Final = 400

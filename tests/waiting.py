@@ -13,8 +13,8 @@ async def wait_until(predicate: Callable[[], object | Awaitable[object]], timeou
     """Return once `predicate()` (plain or async) is true; fail with its source when `timeout_s` has passed."""
     try:
         async with asyncio.timeout(timeout_s):
-            while not await _value(predicate):
-                await asyncio.sleep(POLL_S)  # noqa: ASYNC110 - polling is the point: the condition has no event of its own
+            while not await _value(predicate):  # noqa: ASYNC110 - a condition has no event of its own
+                await asyncio.sleep(POLL_S)
     except TimeoutError:
         raise AssertionError(f"not true within {timeout_s:g} s: {_text(predicate)}") from None
 

@@ -1,0 +1,216 @@
+"""Which source wins, what is said about a wrong one, and that secrets stay inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from peer import config
+from peer.config import ConfigError, Settings, describe, load, parse_peerd
+from peer.settings import Seed
+
+
+@pytest.fixture
+def toml(tmp_path: Path) -> Path:
+    return tmp_path / "peer.toml"
+
+
+@pytest.fixture(autouse=True)
+def no_file_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+def test_flags_win_over_variables_over_the_file_over_defaults(toml: Path):
+    toml.write_text('port = 1\nslots = 2\nname = "file"\nreplicas = 5\n')
+    settings = load(["--config", str(toml), "--port", "3"], {"PEER_PORT": "2", "PEER_SLOTS": "4"})
+    assert (settings.port, settings.slots, settings.name, settings.replicas, settings.preset) == (3, 4, "file", 5, "lan")
+    assert [settings.origins[name] for name in ("port", "slots", "name", "preset")] == [
+        "flag --port",
+        "environment PEER_SLOTS",
+        f"file {toml}",
+        "default",
+    ]
+
+
+def test_every_setting_has_an_origin():
+    assert set(load([], {}).origins) == set(Settings.model_fields) - {"origins", "warnings"}
+
+
+def test_the_file_of_the_platform_is_read_when_none_is_named(tmp_path: Path):
+    path = config.default_config_path()
+    path.parent.mkdir(parents=True)
+    path.write_text("port = 9\n")
+    assert path.is_relative_to(tmp_path)
+    assert load([], {}).port == 9
+
+
+def test_the_file_can_be_named_by_a_variable(toml: Path):
+    toml.write_text("port = 9\n")
+    assert load([], {"PEER_CONFIG": str(toml)}).port == 9
+
+
+def test_lists_come_from_repeated_flags_commas_and_arrays(toml: Path):
+    toml.write_text('join = ["a:1", "b:2"]\nlabel = "x=1,y=2"\n')
+    seeds = (Seed("a", 1), Seed("b", 2))
+    assert load(["--join", "a:1", "--join", "b:2"], {}).join == seeds
+    assert load([], {"PEER_JOIN": "a:1, b:2"}).join == seeds
+    from_file = load(["--config", str(toml)], {})
+    assert (from_file.join, from_file.labels) == (seeds, {"x": "1", "y": "2"})
+
+
+def test_the_scene_variable_is_the_one_that_existing_clients_set(tmp_path: Path):
+    scene = tmp_path / "a.blend"
+    scene.write_bytes(b"BLENDER")
+    assert load([], {"BLEND_FILE_PATH": str(scene)}).scene == scene
+    assert load(["--scene", str(scene)], {"BLEND_FILE_PATH": "other"}).scene == scene
+
+
+def test_a_missing_scene_is_said_at_the_start(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"scene \(environment BLEND_FILE_PATH\): there is no file"):
+        load([], {"BLEND_FILE_PATH": str(tmp_path / "none.blend")})
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("prot = 1", "unknown key 'prot', did you mean 'port'?"),
+        ("xyzzy = 1", "known are name, bind"),
+        ("[mesh]\nname = 'a'", "mesh"),
+        ("port = ", "is not TOML"),
+        ("port = 99999", r"port \(file .*\): 99999 is not a whole number"),
+        ("mesh_key = 'a'\nmesh_key_file = 'b'", "both set"),
+    ],
+)
+def test_a_wrong_file_is_refused(toml: Path, text: str, hint: str):
+    toml.write_text(text)
+    with pytest.raises(ConfigError, match=hint):
+        load(["--config", str(toml)], {})
+
+
+def test_a_named_file_must_be_there(toml: Path):
+    with pytest.raises(ConfigError, match="there is no configuration file"):
+        load(["--config", str(toml)], {})
+
+
+def test_an_unreadable_file_is_refused(toml: Path):
+    toml.mkdir()
+    with pytest.raises(ConfigError, match="cannot read the configuration file"):
+        load(["--config", str(toml)], {})
+
+
+def test_a_huge_file_is_refused(toml: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("protocol.limits.CONFIG_FILE_BYTES_MAX", 10)
+    toml.write_text("port = 7700 # more than ten bytes")
+    with pytest.raises(ConfigError, match="more than 10 bytes"):
+        load(["--config", str(toml)], {})
+
+
+def test_unknown_variables_warn_and_name_the_nearest():
+    settings = load([], {"PEER_PROT": "1", "PEERCTL_HOST": "x", "PEER_MESH_KEY_FILE_": "1", "HOME": "/"})
+    assert settings.warnings == (
+        "the variable PEER_MESH_KEY_FILE_ is no setting of peerd, did you mean 'PEER_MESH_KEY_FILE'?",
+        "the variable PEER_PROT is no setting of peerd, did you mean 'PEER_PORT'?",
+    )
+
+
+def test_a_port_set_by_kubernetes_is_explained():
+    with pytest.raises(ConfigError, match="enableServiceLinks: false"):
+        load([], {"PEER_PORT": "tcp://10.0.0.1:7700"})
+
+
+def secret(settings: Settings) -> str:
+    assert settings.mesh_key is not None
+    return settings.mesh_key.get_secret_value()
+
+
+def test_the_mesh_key_comes_from_flag_file_variable_or_file_of_a_variable(tmp_path: Path, toml: Path):
+    path = tmp_path / "mesh.key"
+    path.write_text("from-file\n")
+    toml.write_text(f'mesh_key_file = "{path}"\n')
+    assert secret(load(["--mesh-key-file", str(path)], {"PEER_MESH_KEY": "no"})) == "from-file"
+    assert secret(load([], {"PEER_MESH_KEY": " direct "})) == "direct"
+    assert secret(load([], {"PEER_MESH_KEY_FILE": str(path)})) == "from-file"
+    assert secret(load(["--config", str(toml)], {})) == "from-file"
+    toml.write_text('mesh_key = "inline"\n')
+    assert secret(load(["--config", str(toml)], {})) == "inline"
+
+
+def test_there_is_no_flag_for_a_secret():
+    with pytest.raises(ConfigError, match="unknown argument '--mesh-key'"):
+        load(["--mesh-key", "k"], {})
+
+
+def test_two_keys_are_refused():
+    with pytest.raises(ConfigError, match="both set"):
+        load([], {"PEER_MESH_KEY": "a", "PEER_MESH_KEY_FILE": "b"})
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [(None, "No such file"), (b"\n", "is empty"), (b"\xff\xfe", "reasonable size"), (b"x" * 70_000, "reasonable size")],
+)
+def test_a_wrong_key_file_is_refused(tmp_path: Path, content: bytes | None, hint: str):
+    path = tmp_path / "mesh.key"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=f"PEER_MESH_KEY_FILE: .*{hint}"):
+        load([], {"PEER_MESH_KEY_FILE": str(path)})
+
+
+def test_no_error_and_no_listing_shows_the_key(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        parse_peerd(["--bind", "oak", "--insecure", "--slots", "x"], {"PEER_MESH_KEY": "canary-key"})
+    listing = describe(load([], {"PEER_MESH_KEY": "canary-key"}))
+    assert "canary" not in capsys.readouterr().err + str(listing)
+    assert ("mesh_key", "set", "environment PEER_MESH_KEY") in [(row.name, row.value, row.origin) for row in listing]
+
+
+def test_the_listing_shows_values_as_they_are_written():
+    rows = {row.name: row.value for row in describe(load(["--join", "a:1", "--join", "b", "--insecure"], {}))}
+    assert (rows["join"], rows["insecure"], rows["advertise"], rows["mesh_key"]) == ("a:1,b:7700", "yes", "", "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["--prot", "1"], "unknown argument '--prot', did you mean '--port'?"),
+        (["--port"], "expected one argument"),
+        (["--por", "1"], "unknown argument '--por'"),
+        (["surplus"], "unknown argument 'surplus'"),
+        (["--bind", "0.0.0.0"], "peerctl keygen"),
+        (["--discovery", "mdns,static"], "'mdns' comes with a later version"),
+    ],
+)
+def test_a_usage_error_ends_with_2_and_a_sentence(argv: list[str], hint: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        parse_peerd(argv, {})
+    assert caught.value.code == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_each_fault_has_a_line_of_its_own(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        parse_peerd(["--slots", "x", "--port", "y"], {})
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" (")[0] for line in lines] == ["peerd: port", "peerd: slots"]
+
+
+@pytest.mark.parametrize(("argv", "hint"), [(["--help"], "example:"), (["--version"], "peerd 0.1")])
+def test_help_and_version_end_with_0(argv: list[str], hint: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        parse_peerd(argv, {})
+    assert caught.value.code == 0
+    assert hint in capsys.readouterr().out
+
+
+def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        parse_peerd(["--help"], {})
+    text = capsys.readouterr().out
+    assert [field for field in load([], {}).origins if "--" + field.replace("_", "-") not in text] == []
+
+
+def test_logs_are_for_people_on_a_terminal_and_for_programs_elsewhere():
+    assert (load([], {}, terminal=True).log_format, load([], {}).log_format) == ("console", "json")
+    assert load([], {"PEER_LOG_FORMAT": "json"}, terminal=True).log_format == "json"

@@ -1,0 +1,138 @@
+"""What each value must look like, and which values make no sense together."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from peer.settings import Seed, Settings, parse_seed
+from protocol import limits
+
+
+def refusal(**values: object) -> str:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate(values)
+    return "\n".join(fault["msg"] for fault in caught.value.errors())
+
+
+def test_defaults_are_a_closed_peer_on_loopback():
+    settings = Settings()
+    assert (settings.bind, settings.port, settings.slots, settings.loopback, settings.http_tls) == (
+        "127.0.0.1",
+        7700,
+        1,
+        True,
+        False,
+    )
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().__setattr__("port", 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "seed"),
+    [
+        ("oak:7700", Seed("oak", 7700)),
+        ("oak", Seed("oak", 7700)),
+        (" 10.0.0.1:80 ", Seed("10.0.0.1", 80)),
+        ("[fd00::1]:81", Seed("fd00::1", 81)),
+        ("[fd00::1]", Seed("fd00::1", 7700)),
+    ],
+)
+def test_a_seed_is_read(text: str, seed: Seed):
+    assert parse_seed(text) == seed
+
+
+def test_a_seed_is_written_so_that_it_can_be_read_again():
+    assert [parse_seed(str(seed)) for seed in (Seed("fd00::1", 81), Seed("oak", 2))] == [Seed("fd00::1", 81), Seed("oak", 2)]
+
+
+@pytest.mark.parametrize("text", ["", ":7700", "oak:", "oak:0", "oak:65536", "oak:x", "fd00::1", "http://oak:7700", "a b"])
+def test_a_bad_seed_is_refused_with_a_form_that_works(text: str):
+    with pytest.raises(ValueError, match=r"HOST:PORT|from 1 to 65535"):
+        parse_seed(text)
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0", "::", "192.168.1.5", "fd00::7"])
+def test_an_open_address_needs_a_mesh_key(bind: str):
+    text = refusal(bind=bind)
+    assert "peerctl keygen" in text
+    assert "--insecure" in text
+    assert Settings(bind=bind, mesh_key=SecretStr("k")).http_tls
+    assert not Settings(bind=bind, insecure=True).http_tls
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "[::1]"])
+def test_loopback_needs_no_key(bind: str):
+    assert Settings(bind=bind).loopback
+
+
+def test_a_key_and_insecure_contradict_each_other():
+    assert "take one of them away" in refusal(insecure=True, mesh_key="k")
+
+
+def test_tls_has_no_authority_when_insecure():
+    assert "certificates come from the mesh key" in refusal(insecure=True, http="tls")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hint"),
+    [
+        ("bind", "oak.local", "is not an IP address"),
+        ("advertise", "0.0.0.0", "name the one"),
+        ("port", 65_536, "from 0 to 65535"),
+        ("port", "seven", "from 0 to 65535"),
+        ("port", True, "from 0 to 65535"),
+        ("slots", -1, "whole number"),
+        ("slots", 1.5, "whole number"),
+        ("replicas", 0, "whole number"),
+        ("name", "", "1 to 63"),
+        ("name", "a\nb", "1 to 63"),
+        ("mesh", "x" * 64, "1 to 63"),
+        ("mesh_key", "  ", "peerctl keygen"),
+        ("insecure", "maybe", "neither yes nor no"),
+        ("join", ["oak:x"], "HOST:PORT"),
+        ("join", ["a"] * (limits.SEEDS_MAX + 1), "seeds"),
+        ("join", 5, "not a list"),
+        ("discovery", "mdns", "comes with a later version"),
+        ("discovery", "dns:peers.local", "comes with a later version"),
+        ("discovery", "statik", "did you mean 'static'?"),
+        ("renderer", ["povray"], "comes with a later version"),
+        ("renderer", ["bender"], "did you mean 'blender'?"),
+        ("label", ["gpu"], "KEY=VALUE"),
+        ("label", ["a=b"] * (limits.LABELS_PER_PEER_MAX + 1), "labels"),
+        ("data_dir", " ", "path is empty"),
+        ("cache_bytes", "many", "is not a size"),
+        ("cache_bytes", "1M", "too small"),
+        ("drain_grace_s", "-1", "number of seconds"),
+        ("drain_grace_s", "nan", "number of seconds"),
+        ("log_level", "loud", "'debug'"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_a_sentence(field: str, value: object, hint: str):
+    assert hint in refusal(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("64M", 64 << 20), ("20GiB", 20 << 30), ("1.5g", 3 << 29), (1 << 30, 1 << 30), ("1TB", 1 << 40)]
+)
+def test_sizes_are_read(text: str | int, size: int):
+    assert Settings.model_validate({"cache_bytes": text}).cache_bytes == size
+
+
+def test_labels_by_key():
+    assert Settings.model_validate({"label": "gpu=rtx=4090,site=lab"}).labels == {"gpu": "rtx=4090", "site": "lab"}
+
+
+def test_the_key_is_in_no_text_and_no_dump():
+    settings = Settings(mesh_key=SecretStr("canary-key"))
+    assert "canary" not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+
+
+def test_the_key_is_in_no_error():
+    text = refusal(bind="0.0.0.0", insecure=True, mesh_key="canary-key")
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"insecure": True, "mesh_key": "canary-key"})
+    assert "canary" not in text + str(caught.value)
