@@ -5,7 +5,8 @@ Blocking work (disk, hashing, subprocess waits) happens on threads behind these;
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -71,10 +72,13 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedFile:
-    """A file that decodes fully and is what was reported. `pixel_hash` as in `protocol.jobs.results.Output`."""
+    """A file that decodes fully and is what was reported. `pixel_hash` as in `protocol.jobs.results.Output`.
+
+    `nans` counts the samples that are not a number: reported, never a failure by themselves."""
 
     file: ReportedFile
     pixel_hash: str
+    nans: int = 0
 
 
 class Journal(Protocol):
@@ -161,8 +165,10 @@ class Renderer(Protocol):
         """Open the scene and look. A broken scene is an `Inspection` with `error`, not an exception."""
         ...
 
-    async def open(self, tree: Path, main: str, settings: RenderSettings) -> Session:
-        """A warm process with the scene open. Raises `RenderFailed` when it does not open."""
+    async def open(self, tree: Path, main: str, settings: RenderSettings, *, frame_timeout_s: float | None = None) -> Session:
+        """A warm process with the scene open; `frame_timeout_s` is the longest that one frame may take in it.
+
+        Raises `RenderFailed` when it does not open."""
         ...
 
     async def close(self) -> None:
@@ -272,4 +278,35 @@ class Mesh(Protocol):
     async def undrain(self) -> None: ...
     def settings(self) -> list[tuple[str, str, str]]:
         """(name, value, origin) of every setting, secrets masked."""
+        ...
+
+
+class ForwardedReply(Protocol):
+    """Another peer's answer while its body streams in, without hop-by-hop headers."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, str]]: ...
+
+    async def read(self) -> bytes:
+        """The next piece of the body, empty at its end. Raises Unavailable (`peer_lost`) when it breaks off."""
+        ...
+
+
+class Forward(Protocol):
+    """Asks another peer's user API over the mesh port; both bodies stream."""
+
+    def __call__(
+        self,
+        peer: PeerId,
+        *,
+        method: str,
+        path: str,
+        headers: Sequence[tuple[str, str]] = (),
+        body: AsyncIterable[bytes] | None = None,
+    ) -> AbstractAsyncContextManager[ForwardedReply]:
+        """`path` is the raw path with its query, without a leading slash (`api/v1/jobs/...`).
+
+        Raises Unavailable (`peer_unreachable`, `too_many_forwards`) on entering."""
         ...
