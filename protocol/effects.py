@@ -36,6 +36,14 @@ class SendDatagram:
 
 
 @dataclass(frozen=True, slots=True)
+class BelieveSalt:
+    """`peer` has echoed our random sequence under `salt`: the shell calls `wire.seal.Opener.believe` before it opens more."""
+
+    peer: PeerId
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SendStream:
     """Deliver a message over the mesh port, in order per peer. Failure comes back as `StreamFailed`.
 
@@ -137,6 +145,7 @@ class Notice:
 Effect = (
     Persist
     | SendDatagram
+    | BelieveSalt
     | SendStream
     | FetchBlobs
     | PinBlobs

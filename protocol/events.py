@@ -27,12 +27,21 @@ class Booted:
 class DatagramReceived:
     """One unsealed, decoded datagram. `trusted`: its salt has been proven fresh (see wire.seal).
 
-    `source` is where it came from, for the answer only; addresses are never learned from it."""
+    `salt` names the sender's process, for `BelieveSalt`. `source` is where it came from, for the answer only;
+    addresses are never learned from it."""
 
     sender: PeerId
     source: Address
     trusted: bool
     messages: tuple[GossipMessage, ...]
+    salt: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class DatagramUnsent:
+    """The operating system refused to send (no route, no buffer): our own trouble, no evidence about the peer there."""
+
+    address: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,7 @@ class UndrainAsked:
 Event = (
     Booted
     | DatagramReceived
+    | DatagramUnsent
     | StreamReceived
     | StreamFailed
     | SeedsFound
