@@ -1,0 +1,462 @@
+"""Content-addressed files in a folder: streamed in, verified, linked into place, read in pieces, evicted when nobody needs them.
+
+Decides when a blob exists (linked under its digest, durable) and which one goes first. Refuses to know what a blob means,
+who holds other copies, and how bytes travel between peers.
+
+Coordination lives on the event loop (the index is only touched there), bytes move on threads. A lock per shard folder
+keeps "link it" and "evict it" of one digest apart; one lock keeps trees whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from peer.ports import Corrupt, StoreFull
+from peer.store.cache import CacheIndex
+from peer.store.disk import FILE_MODE, disk_faults, free_bytes, place_no_replace, remove, sync_folder
+from peer.store.incoming import Incoming, hash_file
+from peer.store.layout import PARTIAL, SHARDS, BlobFolders
+from peer.store.pins import Pins
+from peer.store.threads import Threads, uninterrupted
+from peer.store.trees import Trees
+from protocol import limits
+from protocol.errors import Invalid, NotFound
+from protocol.ids import Digest, is_hex
+from protocol.jobs.manifest import Manifest
+
+CACHE_BYTES_MAX: Final = 20 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class BlobOptions:
+    """`cache_bytes_max` bounds unpinned blobs; `reserve_bytes` stay free on the disk; `grace_s` is the time to pin."""
+
+    cache_bytes_max: int = CACHE_BYTES_MAX
+    reserve_bytes: int = limits.STORE_RESERVE_BYTES
+    grace_s: float = limits.BLOB_GRACE_S
+
+
+class FolderBlobs:
+    """Satisfies `peer.ports.Blobs`. Invariants: a file under a digest's name had these bytes, durably, when it got the
+    name; pinned, used and fresh blobs are never evicted; a laid-out scene lives as long as one of its blobs is protected.
+
+    Pin first, then ask `has`: what was there when the pin returned stays there."""
+
+    def __init__(
+        self, folders: BlobFolders, pins: Pins, options: BlobOptions, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Read what the (prepared) folders hold; blocks."""
+        self._folders = folders
+        self._pins = pins
+        self._options = options
+        self._threads = Threads()
+        self._trees = Trees(folders.trees, scratch=folders.scratch)
+        self._index = CacheIndex(grace_s=options.grace_s, clock=clock)
+        self._shard_locks = [asyncio.Lock() for _ in range(SHARDS)]
+        self._tree_lock = asyncio.Lock()
+        self._resuming: set[Digest] = set()
+        self._serial = 0
+        for owner, digests in pins.load().items():
+            self._index.pin(owner, digests)
+        for digest, size in folders.scan():
+            self._index.add(digest, size, fresh=False)
+
+    # ---- asking --------------------------------------------------------------------------------------------------
+
+    @property
+    def cached_bytes(self) -> int:
+        """Bytes of all unpinned blobs."""
+        return self._index.cached_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all blobs."""
+        return self._index.total_bytes
+
+    async def has(self, digest: Digest) -> bool:
+        """Whether the blob is here."""
+        return digest in self._index
+
+    async def size(self, digest: Digest) -> int | None:
+        """Bytes of the blob, None when it is not here."""
+        return self._index.size(digest)
+
+    async def path(self, digest: Digest) -> Path | None:
+        """Where the bytes lie, read-only, as long as the blob is pinned or in use; None when not held."""
+        if digest not in self._index:
+            return None
+        self._index.touch(digest)
+        return self._folders.path(digest)
+
+    async def read(self, digest: Digest, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
+        """Stream bytes [start, end) in pieces of `limits.BLOB_CHUNK_BYTES`; a range beyond the end is cut.
+
+        Raises `NotFound` (`no_such_blob`), `Invalid` (`bad_range`), `Corrupt` when the file is short or unreadable: it is
+        dropped then, so that the next one to ask fetches a whole copy."""
+        size = self._index.size(digest)
+        if size is None:
+            raise _no_such_blob(digest)
+        stop = check_range(start, end, size)
+        source = _Source(self._folders.path(digest), start)
+        with self._using([digest]):
+            try:
+                while start < stop:
+                    piece = await self._piece(digest, source, min(limits.BLOB_CHUNK_BYTES, stop - start))
+                    start += len(piece)
+                    yield piece
+            finally:
+                source.close()
+
+    async def check(self, digest: Digest) -> None:
+        """Hash a blob again. Raises `NotFound`, or `Corrupt`: then it is dropped with every scene laid out from it."""
+        if digest not in self._index:
+            raise _no_such_blob(digest)
+        path = self._folders.path(digest)
+        with self._using([digest]):
+            try:
+                found, _ = await self._threads.run(hash_file, path)
+            except OSError as fault:
+                found = Digest(f"unreadable: {fault.strerror}")
+        if found != digest:
+            await self._drop(digest)
+            raise Corrupt(f"blob {digest} on the disk is {found}; this copy was dropped")
+
+    # ---- bringing in ---------------------------------------------------------------------------------------------
+
+    async def writer(self, expected: Digest | None = None, *, size: int | None = None) -> FolderBlobWriter:
+        """Begin a transfer, or resume one of the same digest (a second one at the same time starts from nothing).
+
+        Raises `StoreFull` at once when `size` bytes cannot fit, `Invalid` (`bad_digest`, `blob_too_large`)."""
+        _check_announced(expected, size)
+        path = self._temporary() if expected is None or expected in self._resuming else self._partial(expected)
+        resumed = expected if path.name.startswith(PARTIAL) else None
+        if resumed is not None:
+            self._resuming.add(resumed)
+        try:
+            held = await self._threads.run(_size_of, path)
+            await self._make_room(max((size or 0) - held, 0))
+            incoming = await self._threads.run(
+                Incoming, path, expected=expected, size=size, reserve_bytes=self._options.reserve_bytes
+            )
+        except BaseException:
+            self._resuming.discard(resumed or Digest(""))
+            raise
+        return FolderBlobWriter(self, incoming, resumed=resumed)
+
+    async def adopt(self, path: Path) -> tuple[Digest, int]:
+        """Take a finished file of ours: hash, fsync, no-replace link, fsync the folder; (digest, size).
+
+        On the same file system the file and the blob share their bytes from then on: nobody may write to it (it becomes
+        read-only). From another one it is copied. Raises `StoreFull`, `StoreBroken`, `OSError`, `ValueError` (no file)."""
+        return await uninterrupted(self._adopt(path))
+
+    async def _adopt(self, path: Path) -> tuple[Digest, int]:
+        with disk_faults("read a finished file"):
+            digest, size = await self._threads.run(hash_file, path)
+        async with self._shard_lock(digest):
+            try:
+                await self._threads.run(_place, path, self._folders.path(digest), size)
+            except OSError as fault:
+                if fault.errno != errno.EXDEV:
+                    raise
+                await self._copy_in(path, digest, size)
+            self._index.add(digest, size)
+        await self._evict_to_limit()
+        return digest, size
+
+    async def _copy_in(self, path: Path, digest: Digest, size: int) -> None:
+        await self._make_room(size, locked=digest)
+        copy = self._temporary()
+        try:
+            await self._threads.run(_copy, path, copy, digest, self._options.reserve_bytes)
+            await self._threads.run(_place, copy, self._folders.path(digest), size)
+        finally:
+            await self._threads.run(remove, copy)
+
+    async def shelve(self, incoming: Incoming) -> tuple[Digest, int]:
+        """The end of a transfer: verify, link into place, count. For the writer."""
+        digest, size = await self._threads.run(incoming.seal)
+        async with self._shard_lock(digest):
+            try:
+                await self._threads.run(_place, incoming.path, self._folders.path(digest), size)
+            finally:
+                await self._threads.run(remove, incoming.path)
+            self._index.add(digest, size)
+        await self._evict_to_limit()
+        return digest, size
+
+    async def append(self, incoming: Incoming, chunk: bytes) -> None:
+        """Write on, evicting unneeded blobs when the disk gets short. Raises `StoreFull`. For the writer."""
+        if await self._threads.run(incoming.write, chunk):
+            return
+        try:
+            await self._make_room(len(chunk))
+            written = await self._threads.run(incoming.write, chunk)
+        except StoreFull:
+            await self._threads.run(incoming.stop, keep=False)
+            raise
+        if not written:
+            await self._threads.run(incoming.stop, keep=False)
+            raise _disk_full(self._options.reserve_bytes)
+
+    async def stop(self, incoming: Incoming, *, keep: bool) -> None:
+        """End a transfer early. For the writer."""
+        await self._threads.run(incoming.stop, keep=keep)
+        if keep:
+            await self._threads.run(self._folders.prune_partials, frozenset(self._resuming))
+
+    def finished(self, resumed: Digest | None) -> None:
+        """The partial of this digest is free for the next transfer. For the writer."""
+        if resumed is not None:
+            self._resuming.discard(resumed)
+
+    # ---- keeping -------------------------------------------------------------------------------------------------
+
+    async def pin(self, owner: str, digests: Sequence[Digest]) -> None:
+        """Protect blobs, also such as are not here yet, on behalf of `owner`; durable when it returns.
+
+        Raises `StoreFull`, `StoreBroken`: then nothing new is pinned."""
+        for digest in digests:
+            _check_announced(digest, None)
+        new = self._index.pin(owner, digests)
+        try:
+            await self._pins.add(owner, digests)
+        except Exception:
+            self._index.unpin(owner, new)
+            raise
+
+    async def unpin(self, owner: str) -> None:
+        """Take back all pins of `owner`; what nobody else needs becomes cache. Raises `StoreFull`, `StoreBroken`."""
+        await self._pins.drop(owner)
+        self._index.unpin(owner)
+        await self._evict_to_limit()
+
+    async def materialise(self, manifest: Manifest) -> Path:
+        """A read-only tree of links with the manifest's names, shared by its users; the folder's path.
+
+        It stays while one of its blobs is pinned. Raises `NotFound` (`no_such_blob`), `Invalid`, `StoreFull`."""
+        return await uninterrupted(self._materialise(manifest))
+
+    async def _materialise(self, manifest: Manifest) -> Path:
+        digests = list({entry.digest for entry in manifest.files})
+        async with self._tree_lock:
+            for digest in digests:
+                if digest not in self._index:
+                    raise _no_such_blob(digest)
+                self._index.add(digest, 0)  # used now: its time to be pinned begins again
+            found = self._trees.find(manifest.digest())
+            if found is not None:
+                return found
+            with self._using(digests):
+                try:
+                    return await self._threads.run(self._trees.build, manifest, self._folders.path)
+                except FileNotFoundError as fault:
+                    gone = [digest for digest in digests if not self._folders.path(digest).exists()]
+                    for digest in gone:
+                        self._index.remove(digest)
+                    raise _no_such_blob(gone[0] if gone else digests[0]) from fault
+
+    async def close(self) -> None:
+        """Wait for what runs on threads, and end them. Writers and readers must have ended."""
+        await asyncio.to_thread(self._threads.close)
+
+    # ---- making room ---------------------------------------------------------------------------------------------
+
+    async def _evict_to_limit(self) -> None:
+        await self._evict(self._index.cached_bytes - self._options.cache_bytes_max)
+
+    async def _make_room(self, more: int, *, locked: Digest | None = None) -> None:
+        """See to it that `more` bytes fit above the reserve. Raises `StoreFull`; evicts only when that helps."""
+        missing = await self._missing(more)
+        if missing <= 0:
+            return
+        if sum(self._index.size(digest) or 0 for digest in self._victims(missing)) >= missing:
+            await self._evict(missing, locked=locked)
+            missing = await self._missing(more)
+        if missing > 0:
+            raise _disk_full(self._options.reserve_bytes)
+
+    async def _missing(self, more: int) -> int:
+        return more + self._options.reserve_bytes - await self._threads.run(free_bytes, self._folders.scratch)
+
+    def _victims(self, wanted_bytes: int) -> Sequence[Digest]:
+        spared = [blobs for _, blobs in self._trees.all() if any(self._index.is_protected(blob) for blob in blobs)]
+        return self._index.victims(wanted_bytes, spared=frozenset().union(*spared))
+
+    async def _evict(self, wanted_bytes: int, *, locked: Digest | None = None) -> None:
+        if wanted_bytes <= 0:
+            return
+        for digest in self._victims(wanted_bytes):
+            if locked is not None and self._shard_lock(locked) is self._shard_lock(digest):
+                continue  # the caller holds this very lock
+            async with self._shard_lock(digest):
+                if digest in self._index and not self._is_needed(digest):
+                    await uninterrupted(self._unlink(digest))
+
+    def _is_needed(self, digest: Digest) -> bool:
+        """Asked again under the lock: someone may have pinned it since it was chosen."""
+        trees = frozenset(self._trees.holding(digest))
+        return self._index.is_protected(digest) or any(
+            self._index.is_protected(blob) for tree, blobs in self._trees.all() if tree in trees for blob in blobs
+        )
+
+    async def _drop(self, digest: Digest) -> None:
+        """Remove a damaged blob, needed or not."""
+        async with self._shard_lock(digest):
+            await uninterrupted(self._unlink(digest))
+
+    async def _unlink(self, digest: Digest) -> None:
+        self._index.remove(digest)  # first: nobody begins to use it from here on
+        trees = self._trees.holding(digest)
+        if trees:
+            async with self._tree_lock:
+                await self._threads.run(self._trees.drop, trees)
+        await self._threads.run(remove, self._folders.path(digest))
+
+    # ---- small things --------------------------------------------------------------------------------------------
+
+    async def _piece(self, digest: Digest, source: _Source, length: int) -> bytes:
+        try:
+            piece = await self._threads.run(source.read, length)
+        except FileNotFoundError as fault:
+            self._index.remove(digest)
+            raise _no_such_blob(digest) from fault
+        except OSError as fault:
+            await self._drop(digest)
+            raise Corrupt(f"blob {digest} cannot be read ({fault.strerror}); this copy was dropped") from fault
+        if not piece:
+            await self._drop(digest)
+            raise Corrupt(f"blob {digest} is shorter than it was; this copy was dropped")
+        return piece
+
+    @contextmanager
+    def _using(self, digests: Sequence[Digest]) -> Iterator[None]:
+        self._index.use(digests)
+        try:
+            yield
+        finally:
+            self._index.release(digests)
+
+    def _shard_lock(self, digest: Digest) -> asyncio.Lock:
+        return self._shard_locks[int(digest[:2], 16)]
+
+    def _temporary(self) -> Path:
+        self._serial += 1
+        return self._folders.scratch / f"in-{self._serial}"
+
+    def _partial(self, expected: Digest) -> Path:
+        return self._folders.partial(expected)
+
+
+class FolderBlobWriter:
+    """Satisfies `peer.ports.BlobWriter`. Calls come one after the other; after an error the transfer has ended."""
+
+    def __init__(self, blobs: FolderBlobs, incoming: Incoming, *, resumed: Digest | None) -> None:
+        self._blobs = blobs
+        self._incoming = incoming
+        self._resumed = resumed
+
+    @property
+    def offset(self) -> int:
+        """Bytes held so far; above zero at the start when a partial transfer is resumed."""
+        return self._incoming.offset
+
+    async def write(self, chunk: bytes) -> None:
+        """Append. Raises `StoreFull`, `StoreBroken`, `Corrupt` (more than announced); the bytes are dropped then."""
+        try:
+            await self._blobs.append(self._incoming, chunk)
+        except Exception:
+            self._blobs.finished(self._resumed)
+            raise
+
+    async def finish(self) -> tuple[Digest, int]:
+        """fsync, verify, link into place, fsync the folder; (digest, size). Raises `Corrupt`: the bytes are dropped."""
+        try:
+            return await uninterrupted(self._blobs.shelve(self._incoming))
+        finally:
+            self._blobs.finished(self._resumed)
+
+    async def abort(self, *, keep: bool) -> None:
+        """Stop; `keep` leaves the bytes for a later resume, when the digest is known. Harmless after `finish`."""
+        try:
+            await self._blobs.stop(self._incoming, keep=keep and self._resumed is not None)
+        finally:
+            self._blobs.finished(self._resumed)
+
+
+class _Source:
+    """A file that is opened on the thread that reads it first, so that a cancelled reader leaves nothing open."""
+
+    def __init__(self, path: Path, start: int) -> None:
+        self._path = path
+        self._start = start
+        self._file: BinaryIO | None = None
+
+    def read(self, length: int) -> bytes:
+        if self._file is None:
+            self._file = self._path.open("rb")
+            self._file.seek(self._start)
+            with suppress(OSError):  # the order of use survives a restart in the access time, also on noatime disks
+                os.utime(self._path, ns=(time.time_ns(), self._path.stat().st_mtime_ns))
+        return self._file.read(length)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def check_range(start: int, end: int | None, size: int) -> int:
+    """The end of a range in a blob of `size` bytes. Raises `Invalid` (`bad_range`)."""
+    if start < 0 or (end is not None and end < start):
+        raise Invalid("bad_range", f"bytes {start} to {end} are not a range")
+    return size if end is None else min(end, size)
+
+
+def _check_announced(expected: Digest | None, size: int | None) -> None:
+    if expected is not None and not is_hex(expected, 64):
+        raise Invalid("bad_digest", f"not a digest: {expected[:80]!r}")
+    if size is not None and not 0 <= size <= limits.SCENE_BYTES_MAX:
+        raise Invalid("blob_too_large", f"a file has from 0 to {limits.SCENE_BYTES_MAX:,} bytes")
+
+
+def _place(source: Path, target: Path, size: int) -> None:
+    """Link verified bytes into place. A file of that name that is not even as long is damaged, and gives way."""
+    with disk_faults("link a file into place"):
+        source.chmod(FILE_MODE)
+        if not place_no_replace(source, target) and target.stat().st_size != size:
+            remove(target)
+            place_no_replace(source, target)
+            sync_folder(target.parent)
+
+
+def _copy(source: Path, copy: Path, digest: Digest, reserve_bytes: int) -> None:
+    incoming = Incoming(copy, expected=digest, size=None, reserve_bytes=reserve_bytes)
+    with source.open("rb") as file:
+        while piece := file.read(limits.HASH_PIECE_BYTES):
+            if not incoming.write(piece):
+                incoming.stop(keep=False)
+                raise _disk_full(reserve_bytes)
+    incoming.seal()
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _no_such_blob(digest: Digest) -> NotFound:
+    return NotFound("no_such_blob", f"the file {digest} is not held here")
+
+
+def _disk_full(reserve_bytes: int) -> StoreFull:
+    return StoreFull(f"the disk is full: its last {reserve_bytes:,} bytes stay free for the journal")

@@ -1,0 +1,55 @@
+"""Where blobs, laid-out scenes and unfinished transfers lie in the data folder, and what is found there at a start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from peer.store.disk import remove
+from protocol import limits
+from protocol.ids import Digest, is_hex
+
+SHARDS: Final = 256
+PARTIAL: Final = "partial-"
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFolders:
+    """Where things lie, all on one file system: blobs by shard, laid-out scenes, and what is not finished."""
+
+    blobs: Path
+    trees: Path
+    scratch: Path
+
+    def shards(self) -> Iterator[Path]:
+        """The folders that hold blobs, by the first two digits of the digest."""
+        return (self.blobs / f"{number:02x}" for number in range(SHARDS))
+
+    def path(self, digest: Digest) -> Path:
+        """Where a blob lies when it is here."""
+        return self.blobs / digest[:2] / digest
+
+    def partial(self, digest: Digest) -> Path:
+        """Where an interrupted transfer waits to be resumed."""
+        return self.scratch / f"{PARTIAL}{digest}"
+
+    def scan(self) -> list[tuple[Digest, int]]:
+        """The blobs on the disk with their sizes, least recently used first."""
+        found: list[tuple[int, Digest, int]] = []
+        for shard in self.shards():
+            with os.scandir(shard) as entries:
+                for entry in entries:
+                    if is_hex(entry.name, 64) and entry.name.startswith(shard.name) and entry.is_file(follow_symlinks=False):
+                        status = entry.stat(follow_symlinks=False)
+                        found.append((status.st_atime_ns, Digest(entry.name), status.st_size))
+        return [(digest, size) for _, digest, size in sorted(found)]
+
+    def prune_partials(self, busy: frozenset[Digest]) -> None:
+        """Keep the newest `limits.PARTIALS_KEPT_MAX` interrupted transfers."""
+        idle = [path for path in self.scratch.glob(f"{PARTIAL}*") if path.name.removeprefix(PARTIAL) not in busy]
+        idle.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        for path in idle[limits.PARTIALS_KEPT_MAX :]:
+            remove(path)

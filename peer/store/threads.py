@@ -1,0 +1,47 @@
+"""Blocking work on a few threads, and the promise that a cancelled caller never leaves it half-watched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from protocol import limits
+
+ResultT = TypeVar("ResultT")
+Args = ParamSpec("Args")
+
+
+async def uninterrupted(work: Awaitable[ResultT]) -> ResultT:
+    """Await `work` to its end even when the caller is cancelled; the cancellation is raised afterwards.
+
+    For steps that must not stop in the middle (link, then count): they are short or bounded by the disk."""
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as request:
+            cancelled = request
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # seen: the caller that wanted to know is gone
+    raise cancelled
+
+
+class Threads:
+    """A pool of our own, so that disk work never waits behind name look-ups in the loop's default pool."""
+
+    def __init__(self, threads_max: int = limits.STORE_THREADS_MAX) -> None:
+        self._pool = ThreadPoolExecutor(threads_max, thread_name_prefix="store")
+
+    async def run(self, work: Callable[Args, ResultT], /, *args: Args.args, **kwargs: Args.kwargs) -> ResultT:
+        """`work(*args)` on a thread; returns or raises only when the thread is done with it, also under cancellation."""
+        loop = asyncio.get_running_loop()
+        return await uninterrupted(loop.run_in_executor(self._pool, lambda: work(*args, **kwargs)))
+
+    def close(self) -> None:
+        """Wait for what runs, and end the threads."""
+        self._pool.shutdown(wait=True)
