@@ -1,0 +1,145 @@
+"""Which files a scene refers to and which of them are not there. Looks at the disk, opens nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from peer.render.driver.blender import bpy
+
+_DIGITS = re.compile(r"(\d+)(\.\w+)\Z")
+
+
+def missing(scene: Any, tree: str) -> list[dict[str, str]]:
+    """A picture-class warning for every file that the scene needs and that does not lie where it says."""
+    found = [
+        *_lost("missing_library", "library", _libraries()),
+        *_lost("missing_image", "image", _images()),
+        *_lost("missing_font", "font", _simple(bpy.data.fonts)),
+        *_lost("missing_volume", "volume", _volumes()),
+        *_lost("missing_cache", "cache file", _simple(bpy.data.cache_files)),
+        *_lost("missing_clip", "movie clip", _simple(bpy.data.movieclips)),
+        *_lost("missing_ies", "light profile", _node_files("TEX_IES")),
+        *_lost("missing_osl", "OSL shader", _node_files("SCRIPT")),
+        *_lost("missing_cache", "mesh cache", _mesh_caches(scene)),
+        *_lost("missing_cache", "simulation cache", _simulations(scene)),
+    ]
+    return [_warning(code, noun, name, raw, path, tree) for code, noun, name, raw, path in found]
+
+
+Reference = tuple[str, str, Path]  # name of the data-block, path as the artist wrote it, where that is
+
+
+def _lost(code: str, noun: str, references: Iterator[Reference]) -> Iterator[tuple[str, str, str, str, Path]]:
+    seen: set[Path] = set()
+    for name, raw, path in references:
+        if path not in seen and not path.exists():
+            seen.add(path)
+            yield code, noun, name, raw, path
+
+
+def _warning(code: str, noun: str, name: str, raw: str, path: Path, tree: str) -> dict[str, str]:
+    text = f"the {noun} {name!r} is missing: {raw}"
+    return {"code": code, "kind": "picture", "text": text[:1000], "remedy": _remedy(path, raw, tree)[:1000]}
+
+
+def _remedy(path: Path, raw: str, tree: str) -> str:
+    """A path below the scene's folder can be sent as it is; any other must be made relative or packed first."""
+    relative = os.path.relpath(path, tree)
+    if raw.startswith("//") and not relative.startswith(".."):
+        return f"send it beside the scene as an asset part named {Path(relative).as_posix()!r}, or pack it into the .blend"
+    name = PureWindowsPath(raw).name or "the file"
+    return f"its path leaves the scene's folder: pack it into the .blend, or keep it beside the scene under a relative path \
+and send it as an asset part named {name!r}"
+
+
+def _absolute(raw: str, library: Any) -> Path:
+    text = raw.replace("\\", "/") if raw.startswith("//") else raw
+    return Path(os.path.normpath(bpy.path.abspath(text, library=library)))
+
+
+def _libraries() -> Iterator[Reference]:
+    for library in bpy.data.libraries:
+        if library.packed_file is None and library.filepath:
+            yield library.name, library.filepath, _absolute(library.filepath, library.parent)
+
+
+def _images() -> Iterator[Reference]:
+    for image in bpy.data.images:
+        needed = image.source in ("FILE", "SEQUENCE", "MOVIE", "TILED") and image.users > 0 and image.filepath
+        if not needed or len(image.packed_files) > 0:
+            continue
+        if image.source == "TILED":
+            yield from _tiles(image)
+        elif image.source == "SEQUENCE":
+            yield image.name, image.filepath, _any_of_sequence(_absolute(image.filepath, image.library))
+        else:
+            yield image.name, image.filepath, _absolute(image.filepath, image.library)
+
+
+def _tiles(image: Any) -> Iterator[Reference]:
+    """Each tile of a UDIM image is a file of its own."""
+    for tile in image.tiles:
+        across, down = (tile.number - 1001) % 10 + 1, (tile.number - 1001) // 10 + 1
+        raw = image.filepath.replace("<UDIM>", str(tile.number)).replace("<UVTILE>", f"u{across}_v{down}")
+        yield f"{image.name} tile {tile.number}", raw, _absolute(raw, image.library)
+
+
+def _any_of_sequence(path: Path) -> Path:
+    """The named picture, or any of its series: which ones a frame needs depends on the frame."""
+    digits = _DIGITS.search(path.name)
+    if path.exists() or digits is None or not path.parent.is_dir():
+        return path
+    series = re.compile(re.escape(path.name[: digits.start()]) + r"\d+" + re.escape(digits[2]) + r"\Z")
+    return next((entry for entry in path.parent.iterdir() if series.match(entry.name)), path)
+
+
+def _simple(blocks: Any) -> Iterator[Reference]:
+    for block in blocks:
+        packed = getattr(block, "packed_file", None) is not None
+        if block.filepath and block.filepath != "<builtin>" and not packed:
+            path = _absolute(block.filepath, block.library)
+            yield block.name, block.filepath, _any_of_sequence(path) if getattr(block, "is_sequence", False) else path
+
+
+def _volumes() -> Iterator[Reference]:
+    for volume in bpy.data.volumes:
+        if volume.filepath and volume.packed_file is None:
+            path = _absolute(volume.filepath, volume.library)
+            yield volume.name, volume.filepath, _any_of_sequence(path) if volume.is_sequence else path
+
+
+def _node_files(kind: str) -> Iterator[Reference]:
+    """Files that shader nodes of type `kind` name themselves."""
+    owners = [*bpy.data.materials, *bpy.data.worlds, *bpy.data.lights]
+    trees = [*((owner.node_tree, owner.library) for owner in owners), *((group, group.library) for group in bpy.data.node_groups)]
+    for tree, library in trees:
+        for node in tree.nodes if tree is not None else ():
+            if node.type == kind and node.mode == "EXTERNAL" and node.filepath:
+                yield node.name, node.filepath, _absolute(node.filepath, library)
+
+
+def _mesh_caches(scene: Any) -> Iterator[Reference]:
+    for obj in scene.objects:
+        for modifier in obj.modifiers:
+            if modifier.type == "MESH_CACHE" and modifier.show_render and modifier.filepath:
+                yield f"{obj.name}/{modifier.name}", modifier.filepath, _absolute(modifier.filepath, obj.library)
+
+
+def _simulations(scene: Any) -> Iterator[Reference]:
+    """Simulations baked to the disk lie in a folder named after the .blend, which says `baked` also when it is gone."""
+    blend = Path(bpy.data.filepath)
+    raw = f"//blendcache_{blend.stem}"
+    for obj in scene.objects:
+        caches = [getattr(modifier, "point_cache", None) for modifier in obj.modifiers]
+        caches += [system.point_cache for system in obj.particle_systems]
+        for cache in caches:
+            if cache is not None and cache.use_disk_cache and cache.is_baked and not cache.use_external:
+                yield obj.name, raw, blend.with_name(f"blendcache_{blend.stem}")
+        for modifier in obj.modifiers:
+            if modifier.type == "FLUID" and modifier.fluid_type == "DOMAIN" and modifier.domain_settings.has_cache_baked_data:
+                folder = modifier.domain_settings.cache_directory
+                yield obj.name, folder, _absolute(folder, obj.library)
