@@ -1,0 +1,281 @@
+"""Blender as a renderer, in either home: warm processes, a small pool of idle ones, sessions on top.
+
+Decides which process opens a scene and when one is recycled. Refuses to know Blender's own API: that is the driver's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import structlog
+
+from peer.ports import Rendered, RendererMissing, RenderFailed
+from peer.render import platform, reports
+from peer.render.process import DriverProcess, Launch
+from peer.render.registry import ProcessRegistry
+from protocol import limits
+from protocol.jobs.results import Capabilities, Failure, Inspection
+from protocol.jobs.spec import RenderSettings
+
+Home = Literal["program", "bpy"]
+
+DRIVER: Final = Path(__file__).with_name("driver") / "main.py"
+LIBRARIES: Final = "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libice6 libgl1"
+"""Debian's packages with the shared libraries that `bpy` wants and a bare system lacks."""
+
+_LIBRARY = re.compile(r"(lib[\w+.-]+\.so(?:\.\d+)*): cannot open shared object file")
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BlenderOptions:
+    """`scratch_dir` holds home, caches and temporary files of the renderers; `registry_dir` their pid files.
+
+    `slots` idle processes are kept warm at most; one above `recycle_bytes` of resident memory is not. `environ` is the
+    daemon's environment, of which an allow-list is handed on. `memory_bytes` limits each process (None: no limit).
+    """
+
+    scratch_dir: Path
+    registry_dir: Path
+    environ: Mapping[str, str]
+    slots: int = 1
+    memory_bytes: int | None = None
+    recycle_bytes: int = limits.RENDERER_RSS_KEPT_BYTES
+    stall_s: float = limits.RENDERER_STALL_S
+
+
+class BlenderRenderer:
+    """A `Renderer` (see `peer.ports`) over one Blender. `command` is the program, or the Python that has `bpy`.
+
+    Invariants: every process that it started is in the registry, and ends with `close`; an idle process has no command
+    under way; scenes never run their scripts, so that a process may open one after the other.
+    """
+
+    def __init__(self, command: tuple[str, ...], home: Home, options: BlenderOptions) -> None:
+        self.name = "blender"
+        self.home: Home = home
+        self._options = options
+        self._registry = ProcessRegistry(options.registry_dir)
+        self._launch = Launch(
+            command=driver_command(command, home),
+            environ=options.environ,
+            scratch=options.scratch_dir,
+            registry=self._registry,
+            memory_bytes=options.memory_bytes,
+            stall_s=options.stall_s,
+        )
+        self._idle: list[DriverProcess] = []
+        self._all: set[DriverProcess] = set()
+        self._closed = False
+
+    async def probe(self) -> Capabilities:
+        """See `Renderer.probe`. Also ends what a crashed daemon left behind. The process stays, warm."""
+        for pid in await asyncio.to_thread(self._registry.reap):
+            log.warning("ended a renderer that a crashed daemon left behind", pid=pid)
+        process = await self._take(None)
+        hello = (await process.ask({"do": "hello"})).result
+        await self._give_back(process)
+        engines = [str(name) for name in hello["engines"]]
+        if not await self._has_graphics():
+            engines = [name for name in engines if name == "CYCLES"]
+        return Capabilities(
+            renderer=self.name,
+            version=str(hello["version"]),
+            build=str(hello["build"]),
+            home=self.home,
+            engines=tuple(engines),
+            devices=tuple(str(device) for device in hello["devices"]),
+            oidn=bool(hello["oidn"]),
+        )
+
+    async def prewarm(self) -> None:
+        """Have one idle process ready, so that the next scene opens without a process start. Raises `RendererMissing`."""
+        if not self._idle:
+            await self._give_back(await self._take(None))
+
+    async def inspect(self, tree: Path, main: str, settings: RenderSettings) -> Inspection:
+        """See `Renderer.inspect`. Raises `RendererMissing`."""
+        key = await scene_key(tree, main, settings)
+        process = await self._take(key)
+        try:
+            answer = await process.ask({"do": "inspect", **_scene(tree, main, settings)})
+        except RenderFailed as error:
+            await self._discard(process)
+            return Inspection(error=error.failure)
+        except BaseException:
+            await self._discard(process)
+            raise
+        inspection = reports.inspection(answer.result)
+        if "scene" not in answer.result:
+            await self._discard(process)  # nothing that follows a failed open is to be trusted
+        else:
+            process.opened = key
+            await self._give_back(process)
+        return inspection
+
+    async def open(
+        self, tree: Path, main: str, settings: RenderSettings, *, frame_timeout_s: float | None = None
+    ) -> BlenderSession:
+        """See `Renderer.open`. A process that has this very scene open with these settings goes on with it."""
+        key = await scene_key(tree, main, settings)
+        try:
+            process = await self._take(key)
+        except RendererMissing as error:
+            raise RenderFailed(Failure("renderer", str(error))) from error
+        if process.opened != key:
+            process.opened = None
+            try:
+                await process.ask({"do": "open", **_scene(tree, main, settings)})
+            except BaseException:
+                await self._discard(process)
+                raise
+            process.opened = key
+        return BlenderSession(process, self._release, frame_timeout_s)
+
+    async def close(self) -> None:
+        """See `Renderer.close`."""
+        self._closed = True
+        self._idle.clear()
+        async with asyncio.TaskGroup() as group:
+            for process in list(self._all):
+                group.create_task(self._discard(process))
+
+    async def _take(self, key: object) -> DriverProcess:
+        """An idle process, best the one with that scene open; else a new one. Raises `RendererMissing`."""
+        for process in [process for process in self._idle if not process.alive]:
+            self._idle.remove(process)
+            await self._discard(process)
+        if self._idle:
+            same = [process for process in self._idle if key is not None and process.opened == key]
+            process = (same or self._idle)[0]
+            self._idle.remove(process)
+            return process
+        return await self._start()
+
+    async def _start(self) -> DriverProcess:
+        if self._closed:
+            raise RendererMissing("the renderer is closed")
+        process = DriverProcess(self._launch)
+        self._all.add(process)
+        try:
+            problem = await process.start()
+        except RenderFailed as error:
+            problem = error.failure.reason
+        except BaseException:
+            await self._discard(process)
+            raise
+        if problem:
+            self._all.discard(process)
+            raise RendererMissing(missing_text(problem, self.home))
+        return process
+
+    async def _give_back(self, process: DriverProcess) -> None:
+        """Keep a process warm when there is room for it and it has not grown too big."""
+        fits = process.alive and not process.busy and len(self._idle) < self._options.slots and not self._closed
+        if fits and await asyncio.to_thread(platform.resident_bytes, process.pid) <= self._options.recycle_bytes:
+            self._idle.append(process)
+        else:
+            await self._discard(process)
+
+    async def _release(self, process: DriverProcess, reuse: bool) -> None:
+        if reuse:
+            await self._give_back(process)
+        else:
+            await self._discard(process)
+
+    async def _discard(self, process: DriverProcess) -> None:
+        await process.stop()
+        self._all.discard(process)
+
+    async def _has_graphics(self) -> bool:
+        """Try it in a process of its own: one that has no graphics context may die of the attempt."""
+        process = await self._start()
+        try:
+            with tempfile.TemporaryDirectory(dir=self._options.scratch_dir) as folder:
+                answer = await process.ask({"do": "try", "folder": folder}, timeout_s=limits.RENDERER_START_S_MAX)
+                return bool(answer.result["graphics"])
+        except RenderFailed:
+            return False
+        finally:
+            await self._discard(process)
+
+
+class BlenderSession:
+    """A `Session` (see `peer.ports`): one scene open in one process. After `stop` or a death it renders nothing more."""
+
+    def __init__(
+        self, process: DriverProcess, release: Callable[[DriverProcess, bool], Any], frame_timeout_s: float | None
+    ) -> None:
+        self._process = process
+        self._release = release
+        self._frame_timeout_s = frame_timeout_s
+        self._over = False
+
+    @property
+    def pid(self) -> int:
+        """The process that renders, for tests and logs."""
+        return self._process.pid
+
+    async def render(self, frame: int, folder: Path, on_progress: Callable[[float], None]) -> Rendered:
+        """See `Session.render`."""
+        if self._over:
+            raise RenderFailed(Failure("infrastructure", "the session is closed"))
+        command = {"do": "render", "frame": frame, "folder": str(folder)}
+        answer = await self._process.ask(command, on_progress=on_progress, timeout_s=self._frame_timeout_s)
+        return reports.rendered(answer, folder)
+
+    async def stop(self) -> None:
+        """See `Session.stop`."""
+        await self._finish(reuse=False)
+
+    async def close(self) -> None:
+        """Give the process back for the next scene; one that still renders is stopped instead."""
+        await self._finish(reuse=not self._process.busy)
+
+    async def _finish(self, *, reuse: bool) -> None:
+        if not self._over:
+            self._over = True
+            await self._release(self._process, reuse)
+
+
+def driver_command(command: tuple[str, ...], home: Home) -> tuple[str, ...]:
+    """The command line that starts the driver: values of jobs never stand in it."""
+    match home:
+        case "program":
+            quiet = ("-b", "--factory-startup", "--disable-autoexec", "--python-exit-code", "17", "-noaudio")
+            return (*command, *quiet, "-P", str(DRIVER))
+        case "bpy":
+            return (*(command or (sys.executable,)), "-I", str(DRIVER))
+
+
+async def scene_key(tree: Path, main: str, settings: RenderSettings) -> object:
+    """What two sessions must share to share an opened scene: names, settings, and the main file as it lies there now."""
+    path = tree / main
+    try:
+        status = await asyncio.to_thread(path.stat)
+    except OSError:
+        return None
+    return (str(tree), main, settings.model_dump_json(), status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def missing_text(problem: str, home: Home) -> str:
+    """Why a renderer does not start, and the line that mends it."""
+    library = _LIBRARY.search(problem)
+    if library is not None:
+        return f"Blender lacks the shared library {library[1]}; as root: apt-get install -y {LIBRARIES}"
+    if home == "bpy" and "No module named 'bpy'" in problem:
+        return "the module bpy is not installed beside this Python; pip install 'rendermesh[blender]'"
+    last = " / ".join(problem.strip().splitlines()[-3:])[: limits.REASON_CHARS_MAX]
+    return f"Blender does not start: {last}"
+
+
+def _scene(tree: Path, main: str, settings: RenderSettings) -> dict[str, Any]:
+    return {"tree": str(tree), "main": main, "settings": settings.model_dump(mode="json")}
