@@ -210,8 +210,10 @@ class FolderBlobs:
     async def stop(self, incoming: Incoming, *, keep: bool) -> None:
         """End a transfer early. For the writer."""
         await self._threads.run(incoming.stop, keep=keep)
-        if keep:
-            await self._threads.run(self._folders.prune_partials, frozenset(self._resuming))
+
+    async def prune(self) -> None:
+        """Let old interrupted transfers go. For the writer."""
+        await self._threads.run(self._folders.prune_partials, frozenset(self._resuming))
 
     def finished(self, resumed: Digest | None) -> None:
         """The partial of this digest is free for the next transfer. For the writer."""
@@ -390,6 +392,7 @@ class FolderBlobWriter:
             await self._blobs.stop(self._incoming, keep=keep and self._resumed is not None)
         finally:
             self._blobs.finished(self._resumed)
+        await self._blobs.prune()
 
 
 class _Source:

@@ -112,9 +112,11 @@ class Database:
             _refuse(group, StoreBroken(self.broken))
             return
         try:
-            with self._connection:
-                outcomes = [self._perform(request) for request in group]
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes = [self._perform(request) for request in group]
+            self._connection.execute("COMMIT")
         except apsw.Error as fault:
+            self._undo()
             self._failed(group, fault)
             return
         for request, (value, fault_of_work) in zip(group, outcomes, strict=True):
@@ -125,14 +127,24 @@ class Database:
 
     def _perform(self, request: _Request) -> tuple[Any, Exception | None]:
         """One request in a savepoint: its own mistakes undo it alone, the database's end the whole transaction."""
+        self._connection.execute("SAVEPOINT one")
         try:
-            with self._connection:
-                value = request.work(self._connection)
+            value = request.work(self._connection)
         except apsw.Error:
             raise
         except Exception as fault:
+            self._connection.execute("ROLLBACK TO one; RELEASE one")
             return None, fault
+        self._connection.execute("RELEASE one")
         return value, None
+
+    def _undo(self) -> None:
+        """SQLite has often rolled back by itself (full, I/O error), and then a second rollback would be an error."""
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except apsw.Error as fault:
+                self.retire(str(_translated(fault, self._path)))
 
     def _failed(self, group: list[_Request], fault: apsw.Error) -> None:
         error = _translated(fault, self._path)

@@ -45,7 +45,16 @@ def migrate(connection: apsw.Connection, *, where: str) -> None:
     if owner not in (0, APPLICATION_ID) or (owner == 0 and found > 0):
         raise StoreUnusable(f"{where} is a database of another program; choose another data folder")
     for number in range(found, VERSION):
-        with connection:
-            connection.execute(MIGRATIONS[number])
-            connection.pragma("application_id", APPLICATION_ID)
-            connection.pragma("user_version", number + 1)
+        _step(connection, number)
+
+
+def _step(connection: apsw.Connection, number: int) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(MIGRATIONS[number])
+        connection.pragma("application_id", APPLICATION_ID)
+        connection.pragma("user_version", number + 1)
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:  # SQLite may have rolled back by itself, on a full disk for example
+            connection.execute("ROLLBACK")
