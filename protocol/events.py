@@ -176,6 +176,11 @@ class UndrainAsked:
     """Take work again."""
 
 
+@dataclass(frozen=True, slots=True)
+class GraceEnded:
+    """A leaving peer's time is over: stop what is still rendering and hand it back."""
+
+
 Event = (
     Booted
     | DatagramReceived
@@ -196,4 +201,5 @@ Event = (
     | HealthChanged
     | DrainAsked
     | UndrainAsked
+    | GraceEnded
 )

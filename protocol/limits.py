@@ -118,7 +118,7 @@ MESH_CLIENT_KEEPALIVE_S: Final = 30.0
 MESH_SERVER_KEEPALIVE_S: Final = 75.0
 MESH_SHUTDOWN_S: Final = 2.0
 MESH_BACKLOG: Final = 512
-DATAGRAMS_PER_TURN_MAX: Final = 64
+DATAGRAM_SOCKET_BYTES: Final = 2**20
 FETCHES_AT_ONCE_MAX: Final = 4
 FETCH_STALL_S: Final = 20.0
 HOLDERS_PER_FETCH_MAX: Final = 256
@@ -171,3 +171,61 @@ FORWARD_PEERS_MAX: Final = 8
 MESH_VIEW_PEERS_MAX: Final = 64
 MESH_VIEW_S: Final = 2.0
 ZIP_DIRECTORY_MEMORY_BYTES: Final = 2**20
+
+# Fields of messages (protocol/wire)
+MESSAGE_ITEMS_MAX: Final = 20_000
+DURATION_S_MAX: Final = 1e9
+VERSION_MAX: Final = 65_535
+KEPT_FIELDS_BYTES_MAX: Final = 128
+CAPABILITIES_MAX: Final = 64
+HOLDERS_PER_LEASE_MAX: Final = 64
+LEASES_PER_MESSAGE_MAX: Final = 256
+SUMMARIES_PER_ANSWER_MAX: Final = 256
+ADDRESSES_REMEMBERED: Final = 8_192
+
+# Sealed datagrams (protocol/wire/seal.py)
+SEAL_BYTES: Final = 87
+DATAGRAM_PAYLOAD_BYTES_MAX: Final = DATAGRAM_BYTES_MAX - SEAL_BYTES
+DATAGRAM_PARTS_MAX: Final = 64
+KEYS_PER_RING_MAX: Final = 8
+SALTS_REMEMBERED: Final = 4_096
+SALTS_BELIEVED_MAX: Final = 20_000
+REPLAY_WINDOW: Final = 1_024
+
+# Membership
+PROTOCOL_VERSION_MIN: Final = 1
+PROTOCOL_VERSION_MAX: Final = 1
+MEMBERS_MAX: Final = 20_000
+DEAD_FORGOTTEN_S: Final = 72 * 3_600.0
+BROADCASTS_MAX: Final = 10_000
+PROBES_AT_ONCE_MAX: Final = 32
+RELAYS_AT_ONCE_MAX: Final = 1_024
+ECHOES_AWAITED_MAX: Final = 4_096
+STRANGERS_HELD_MAX: Final = 1_024
+MESSAGES_HELD_PER_STRANGER_MAX: Final = 64
+CHALLENGES_PER_S_MAX: Final = 64
+SNAPSHOT_PEERS_MAX: Final = 1_000
+SNAPSHOT_BYTES_MAX: Final = 256 * 1024
+FRAMES_SPELLED_OUT_MAX: Final = 20_000
+
+# Ledger
+REPLICAS_DEFAULT: Final = 3
+ACCEPT_S: Final = 30.0  # to reach the promised copies, plus the scene's size at ACCEPT_BYTES_PER_S
+ACCEPT_BYTES_PER_S: Final = 5_000_000
+REPLICA_GRACE_S: Final = 60.0  # a dead replica may come back for this long before its bytes are copied elsewhere
+SUMMARY_COUNTS_S: Final = 10.0  # counts alone are published this rarely in a large mesh
+SUMMARY_COUNTS_SMALL_MESH_S: Final = 1.0  # and this often while no more than CATALOG_PUSH_PEERS are live
+TOMBSTONES_MAX: Final = 1_000_000
+ENDED_JOBS_KEPT: Final = 10_000
+
+# A thief's look ahead: the next batch is asked for, and the next frame handed over, when this much work is left
+LOOKAHEAD_S: Final = 0.2
+SHORT_FRAME_S: Final = 1.0  # frames up to this long are handed over two at a time
+FRAMES_IN_RENDERER_MAX: Final = 2
+REPORT_RESEND_S: Final = 3.0
+ASK_TIMEOUT_S: Final = 5.0
+JOBS_TIMED_MAX: Final = 64
+CACHED_SCENES_TOLD_MAX: Final = 32
+SYNC_NEWS_MAX: Final = 5_000
+SEEDS_ASKED_AT_ONCE: Final = 8
+LEFT_TOLD_DIRECTLY_MAX: Final = 32

@@ -8,7 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from protocol.ids import Address, JobId, PeerId
+from protocol.cards import PeerCard
+from protocol.ids import Address, AttemptId, Fence, JobId, PeerId
+from protocol.jobs.frames import Frames
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import FrameResult, Inspection
+from protocol.jobs.spec import JobSpec
+from protocol.views import JobView, Reason
+from protocol.wire.work import WorkMessage
 
 MemberState = Literal["alive", "suspect", "dead", "left"]
 
@@ -47,10 +54,122 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class JobChanged:
-    """The ledger's folded state of a job has changed; whoever derives from it looks again."""
+class Send:
+    """Deliver a message to a peer over a stream; to this very peer it comes back at once."""
+
+    peer: PeerId
+    message: WorkMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PeerChanged:
+    """What is known of a peer, membership and card together. `card` is None until it has been heard."""
+
+    peer: PeerId
+    state: MemberState
+    run_epoch: int
+    host: str
+    card: PeerCard | None
+
+    @property
+    def live(self) -> bool:
+        """Alive or merely suspected: it counts until it is dead or left."""
+        return self.state in ("alive", "suspect")
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryChanged:
+    """The newest summary of a job, whoever wrote it; None: forgotten."""
 
     job: JobId
+    view: JobView | None
 
 
-Signal = MemberChanged | CatalogChanged | Publish | JobChanged
+@dataclass(frozen=True, slots=True)
+class SlotsUsed:
+    """How many of this peer's slots have nothing to do."""
+
+    free: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkOpened:
+    """The ledger to the dispatcher: this peer owns the job; here is all that is to be known to hand it out.
+
+    Restated whole whenever it changes. `frames` None: the scene must be inspected first. `steps` has a byte for each
+    frame (a `FrameStep`: PENDING, DONE or FAILED); `failures` are (frame, peers that failed it) of the wanted
+    generation; `generations` (frame, generation) only where it is not 0. `open_` False: hand nothing out for now.
+    """
+
+    job: JobId
+    fence: Fence
+    spec: JobSpec
+    spec_json: str
+    manifest: Manifest
+    holders: tuple[PeerId, ...]
+    priority: int
+    submitter: str
+    submitted_ms: int
+    only_on: PeerId | None
+    blender: str
+    open_: bool
+    frames: Frames | None
+    steps: bytes
+    failures: tuple[tuple[int, tuple[PeerId, ...]], ...]
+    generations: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkClosed:
+    """The ledger to the dispatcher: hand out nothing more of this job and take back what is out."""
+
+    job: JobId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkProgress:
+    """The dispatcher to the ledger: what is going on in a job that this peer owns."""
+
+    job: JobId
+    running: int
+    eta_s: float | None
+    waiting_because: tuple[Reason, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCommitted:
+    """The dispatcher to the ledger: this attempt has ended, its bytes are here; make it a fact."""
+
+    job: JobId
+    frame: int
+    generation: int
+    attempt: AttemptId
+    peer: PeerId
+    result: FrameResult
+
+
+@dataclass(frozen=True, slots=True)
+class SceneInspected:
+    """The dispatcher to the ledger: somebody has looked at the scene."""
+
+    job: JobId
+    attempt: AttemptId
+    peer: PeerId
+    inspection: Inspection
+
+
+Signal = (
+    MemberChanged
+    | CatalogChanged
+    | Publish
+    | Send
+    | PeerChanged
+    | SummaryChanged
+    | SlotsUsed
+    | WorkOpened
+    | WorkClosed
+    | WorkProgress
+    | FrameCommitted
+    | SceneInspected
+)

@@ -49,7 +49,7 @@ class FrameResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Warning_:
+class SceneWarning:
     """One finding of an inspection. `code` is stable; `remedy` says what to do about it."""
 
     code: str
@@ -73,7 +73,7 @@ class Inspection:
     width: int = 0
     height: int = 0
     format: str = ""
-    warnings: tuple[Warning_, ...] = ()
+    warnings: tuple[SceneWarning, ...] = ()
     error: Failure | None = None
     notes: tuple[str, ...] = field(default=())
 

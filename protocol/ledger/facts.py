@@ -13,7 +13,7 @@ from protocol.ids import AttemptId, AuthorId, Fence, JobId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import FrameResult, Inspection
 
-Register = Literal["cancelled", "paused", "priority", "on_warning", "accepted_warnings", "retried"]
+Register = Literal["cancelled", "paused", "priority", "on_warning", "accepted_warnings"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What the scene is; fixes the job's frames. The first by (attempt) rules."""
+    """What the scene is; fixes the job's frames. The one with the lowest attempt rules."""
 
     attempt: AttemptId
     peer: PeerId
@@ -81,8 +81,17 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Retried:
+    """These frames (text as in `parse_frames`) are wanted again, as `generation`; a repeated request names the same one."""
+
+    frames: str
+    generation: int
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
-    """The owner has seen every frame safe (or failed, or the job cancelled): `state` is final until a retry."""
+    """The owner has seen every frame safe (or failed, or the job cancelled): final until more than `retries` Retried."""
 
     state: Literal["completed", "failed", "cancelled"]
     fence: Fence
@@ -90,7 +99,7 @@ class Closed:
     wall_ms: int
 
 
-Body = Accepted | ReplicaSet | Owner | Inspected | FrameEnded | Control | Closed
+Body = Accepted | ReplicaSet | Owner | Inspected | FrameEnded | Control | Retried | Closed
 
 
 @dataclass(frozen=True, slots=True)

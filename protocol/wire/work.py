@@ -183,9 +183,14 @@ class CatalogVersions:
 
 @dataclass(frozen=True, slots=True)
 class CatalogDelta:
-    """Records of writers: (writer, epoch, version, key, value or None). Each is the newest that the sender holds."""
+    """Records (writer, version, key, value or None for removed), and the spans that they complete.
 
-    records: tuple[tuple[PeerId, int, int, str, bytes | None], ...]
+    A span (writer, epoch, base, top) says: whoever has everything of this writer's epoch up to `base` has, with these
+    records, everything up to `top`.
+    """
+
+    spans: tuple[tuple[PeerId, int, int, int], ...]
+    records: tuple[tuple[PeerId, int, str, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)

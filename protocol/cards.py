@@ -1,0 +1,94 @@
+"""A peer's card: what it says of itself, published through the catalogue under the key `card`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from protocol import limits
+from protocol.jobs.results import Capabilities
+from protocol.rows import Reader, pack, unpack_list
+
+CARD_KEY: Final = "card"
+CheckStatus = Literal["passing", "warning", "critical"]
+CHECK_STATUSES: Final[tuple[CheckStatus, ...]] = ("passing", "warning", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One health check of a peer by itself."""
+
+    name: str
+    status: CheckStatus
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCard:
+    """Everything that others need to know to give a peer work or to explain why it has none.
+
+    `url` is the user port's; `renderer_reasons` say why a renderer is missing."""
+
+    name: str = ""
+    url: str = ""
+    version: str = ""
+    slots_total: int = 0
+    slots_free: int = 0
+    labels: tuple[tuple[str, str], ...] = ()
+    capabilities: tuple[Capabilities, ...] = ()
+    checks: tuple[Check, ...] = ()
+    renderer_reasons: tuple[str, ...] = ()
+    draining: bool = False
+
+    @property
+    def critical(self) -> bool:
+        """Whether a check forbids taking work."""
+        return any(check.status == "critical" for check in self.checks)
+
+
+def capabilities_to_row(capabilities: Capabilities) -> list[Any]:
+    """A plain list of the fields in order."""
+    c = capabilities
+    return [c.renderer, c.version, c.build, c.home, list(c.engines), list(c.devices), c.oidn]
+
+
+def capabilities_from_row(row: object) -> Capabilities:
+    """Raises `Malformed`."""
+    r = Reader(row)
+    return Capabilities(
+        renderer=r.text(64), version=r.text(64), build=r.text(128), home=r.text(64),
+        engines=r.texts(32, 64), devices=r.texts(32, 128), oidn=r.flag(),
+    )  # fmt: skip
+
+
+def card_to_bytes(card: PeerCard) -> bytes:
+    """The published form."""
+    return pack(
+        [
+            card.name, card.url, card.version, card.slots_total, card.slots_free,
+            [list(pair) for pair in card.labels],
+            [capabilities_to_row(item) for item in card.capabilities],
+            [[check.name, check.status, check.output] for check in card.checks],
+            list(card.renderer_reasons), card.draining,
+        ]
+    )  # fmt: skip
+
+
+def card_from_bytes(data: bytes) -> PeerCard:
+    """Raises `Malformed`."""
+    r = Reader(unpack_list(data, bytes_max=limits.CATALOG_VALUE_BYTES_MAX))
+    return PeerCard(
+        name=r.text(256), url=r.text(512), version=r.text(64), slots_total=r.integer(0, 4096), slots_free=r.integer(0, 4096),
+        labels=r.each(_label, limits.LABELS_PER_JOB_MAX), capabilities=r.each(capabilities_from_row, 32),
+        checks=r.each(_check, 64), renderer_reasons=r.texts(16), draining=r.flag(),
+    )  # fmt: skip
+
+
+def _label(row: object) -> tuple[str, str]:
+    r = Reader(row)
+    return r.text(limits.LABEL_CHARS_MAX), r.text(limits.LABEL_CHARS_MAX)
+
+
+def _check(row: object) -> Check:
+    r = Reader(row)
+    return Check(name=r.text(128), status=r.choice(CHECK_STATUSES), output=r.text(4096))

@@ -1,0 +1,247 @@
+"""One job's facts, folded: who owns it, what was asked, which frames are done. A join-semilattice: order never matters.
+
+Refuses to know leases, peers' health and time. `add` takes facts in any order between authors and in sequence within one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from protocol.ids import AuthorId, Digest, Fence, JobId, PeerId
+from protocol.jobs.frames import Frames, parse_frames
+from protocol.jobs.results import Inspection
+from protocol.jobs.spec import JobSpec, RenderSettings, render_settings
+from protocol.ledger.facts import (
+    Accepted,
+    Body,
+    Closed,
+    Control,
+    Fact,
+    FrameEnded,
+    Inspected,
+    Owner,
+    Register,
+    ReplicaSet,
+    Retried,
+)
+
+NOBODY: Final = Fence(0, PeerId(""))
+VersionMap = dict[AuthorId, int]
+
+
+class JobFold:
+    """Everything that the facts of one job say.
+
+    Invariants: per author the held facts are 1..versions[author] without a gap; a winner's generation never falls, and
+    among equal generations only a lower attempt replaces it; a cancelled job stays cancelled.
+    """
+
+    def __init__(self, job: JobId) -> None:
+        self.job = job
+        self.log: dict[AuthorId, list[Fact]] = {}
+        self.accepted: Accepted | None = None
+        self.spec: JobSpec | None = None
+        self.fence = NOBODY
+        self.replica_set: ReplicaSet | None = None
+        self.inspected: Inspected | None = None
+        self.winners: dict[int, FrameEnded] = {}
+        self.failures: dict[int, list[FrameEnded]] = {}
+        self.retries: list[Retried] = []
+        self.registers: dict[Register, Control] = {}
+        self.closed: Closed | None = None
+        self.frames: Frames | None = None
+        self.done = 0
+        self.changes = 0
+        self._generations: dict[int, int] = {}
+        self._settled: set[int] = set()  # membership only, never iterated
+
+    # facts in and out
+
+    @property
+    def versions(self) -> VersionMap:
+        """Highest gap-free sequence per author, authors sorted."""
+        return {author: len(self.log[author]) for author in sorted(self.log)}
+
+    def add(self, fact: Fact) -> bool:
+        """Take one fact; False when it is known already or leaves a gap (then it must be asked for again)."""
+        held = self.log.setdefault(fact.author, [])
+        if fact.seq != len(held) + 1:
+            if not held:
+                del self.log[fact.author]
+            return False
+        held.append(fact)
+        self.changes += 1
+        self._fold(fact.body)
+        return True
+
+    def since(self, versions: VersionMap, limit: int) -> list[Fact]:
+        """At most `limit` facts that a holder of `versions` lacks, in an order that `add` accepts."""
+        missing: list[Fact] = []
+        for author in sorted(self.log):
+            missing.extend(self.log[author][versions.get(author, 0) : versions.get(author, 0) + limit - len(missing)])
+            if len(missing) >= limit:
+                break
+        return missing
+
+    def covered_by(self, versions: VersionMap) -> bool:
+        """Whether a holder of `versions` has every fact that is held here."""
+        return all(versions.get(author, 0) >= len(held) for author, held in self.log.items())
+
+    def _fold(self, body: Body) -> None:
+        match body:
+            case Accepted():
+                self.accepted = body
+                self.spec = JobSpec.model_validate_json(body.spec)
+                self._fix_frames()
+            case Owner():
+                self.fence = max(self.fence, body.fence)
+            case ReplicaSet():
+                if self.replica_set is None or _replica_order(body) > _replica_order(self.replica_set):
+                    self.replica_set = body
+            case Inspected():
+                if self.inspected is None or body.attempt < self.inspected.attempt:
+                    self.inspected = body
+                    self._fix_frames()
+            case FrameEnded():
+                self._fold_ended(body)
+            case Control():
+                held = self.registers.get(body.register)
+                if held is None or _control_order(body) > _control_order(held):
+                    self.registers[body.register] = body
+            case Retried():
+                self._fold_retried(body)
+            case Closed():
+                if self.closed is None or _closed_order(body) > _closed_order(self.closed):
+                    self.closed = body
+
+    def _fold_ended(self, ended: FrameEnded) -> None:
+        frame = ended.frame
+        if ended.result.failure is not None:
+            self.failures.setdefault(frame, []).append(ended)
+            return
+        held = self.winners.get(frame)
+        if held is None or (-ended.generation, ended.attempt) < (-held.generation, held.attempt):
+            self.winners[frame] = ended
+        self._settle(frame)
+
+    def _fold_retried(self, retried: Retried) -> None:
+        self.retries.append(retried)
+        for frame in parse_frames(retried.frames):
+            self._generations[frame] = max(self._generations.get(frame, 0), retried.generation)
+            self._settle(frame)
+
+    def _settle(self, frame: int) -> None:
+        """Keep the count of done frames true for one frame."""
+        winner = self.winners.get(frame)
+        is_done = winner is not None and winner.generation >= self.generation(frame)
+        if self.frames is not None and self.frames.index(frame) is None:
+            is_done = False
+        if is_done and frame not in self._settled:
+            self._settled.add(frame)
+            self.done += 1
+        elif not is_done and frame in self._settled:
+            self._settled.discard(frame)
+            self.done -= 1
+
+    def _fix_frames(self) -> None:
+        """Frames follow from the specification, or from the scene once it has been looked at."""
+        if self.spec is None or self.inspected is None or self.inspected.inspection.error is not None:
+            return
+        seen = self.inspected.inspection
+        scene_range = range(seen.frame_start, seen.frame_end + 1, seen.frame_step)
+        self.frames = Frames(scene_range) if self.spec.frames is None else parse_frames(self.spec.frames)
+        for frame in list(self.winners):
+            self._settle(frame)
+
+    # questions
+
+    @property
+    def settings(self) -> RenderSettings:
+        """The pixel-deciding part of the specification; only once the job is accepted."""
+        assert self.spec is not None
+        return render_settings(self.spec)
+
+    @property
+    def inspection(self) -> Inspection | None:
+        """What the scene is, once somebody has looked."""
+        return None if self.inspected is None else self.inspected.inspection
+
+    def generation(self, frame: int) -> int:
+        """The generation that is wanted of a frame: 0 until it is retried."""
+        return self._generations.get(frame, 0)
+
+    def regenerated(self) -> list[int]:
+        """Frames that were ever asked for again, in no particular order."""
+        return list(self._generations)
+
+    def current_failures(self, frame: int) -> list[FrameEnded]:
+        """Failed attempts that count against this frame now."""
+        wanted = self.generation(frame)
+        return [ended for ended in self.failures.get(frame, ()) if ended.generation >= wanted]
+
+    def is_done(self, frame: int) -> bool:
+        """Whether the wanted generation has a committed result."""
+        return frame in self._settled
+
+    def is_failed(self, frame: int) -> bool:
+        """Whether the frame has used up its attempts without a result."""
+        assert self.spec is not None
+        return not self.is_done(frame) and len(self.current_failures(frame)) >= self.spec.max_attempts
+
+    def failed_frames(self) -> list[int]:
+        """Frames that have used up their attempts, sorted."""
+        return [frame for frame in sorted(self.failures) if self.is_failed(frame)]
+
+    def register(self, name: Register, default: str) -> str:
+        """A control register's value."""
+        held = self.registers.get(name)
+        return default if held is None else held.value
+
+    @property
+    def cancelled(self) -> bool:
+        return self.register("cancelled", "") == "1"
+
+    @property
+    def paused(self) -> bool:
+        return self.register("paused", "") == "1"
+
+    @property
+    def priority(self) -> int:
+        assert self.spec is not None
+        return int(self.register("priority", str(self.spec.priority)))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the owner's last word on the job still holds (nothing was retried since)."""
+        return self.closed is not None and self.closed.retries >= len(self.retries)
+
+    @property
+    def replicas(self) -> tuple[PeerId, ...]:
+        return () if self.replica_set is None else self.replica_set.peers
+
+    def blobs_of(self, fact: Fact) -> Iterator[tuple[Digest, int]]:
+        """Blobs (digest, size) that must be held to hold this fact safely; a log's size is unknown (-1)."""
+        match fact.body:
+            case Accepted(manifest=manifest):
+                for entry in manifest.files:
+                    yield entry.digest, entry.size
+            case FrameEnded(result=result):
+                for output in result.outputs:
+                    yield output.digest, output.size
+                if result.log is not None:
+                    yield result.log, -1
+            case _:
+                return
+
+
+def _replica_order(body: ReplicaSet) -> tuple[Fence, int]:
+    return body.fence, body.version
+
+
+def _control_order(body: Control) -> tuple[int, int, PeerId]:
+    return body.fence.epoch, body.counter, body.fence.peer
+
+
+def _closed_order(body: Closed) -> tuple[int, Fence, str]:
+    return body.retries, body.fence, body.state

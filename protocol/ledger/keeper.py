@@ -1,0 +1,102 @@
+"""A replica's side: take an owner's facts, bring their bytes here, and say honestly what is held.
+
+Refuses to know why it was chosen. Facts are accepted from anyone at any epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol import limits
+from protocol.effects import Effect, FetchBlobs
+from protocol.ids import Digest, JobId, PeerId, Ticket
+from protocol.ledger.facts import Accepted, Fact, FrameEnded
+from protocol.ledger.fold import JobFold, VersionMap
+from protocol.signals import Send, Signal
+from protocol.wire.work import FactsHeld, Versions
+
+Output = Effect | Signal
+
+
+@dataclass(slots=True)
+class _Kept:
+    """`safe`: everything up to here has its bytes. `fetching`: the versions that the ticket under way leads to."""
+
+    asked_by: PeerId
+    safe: VersionMap = field(default_factory=dict)
+    fetching: VersionMap | None = None
+    ticket: Ticket | None = None
+
+
+class Keeper:
+    """Invariant: `safe` never runs ahead of bytes that `BlobsEnded` has confirmed in this run."""
+
+    def __init__(self, *, me: PeerId) -> None:
+        self._me = me
+        self._kept: dict[JobId, _Kept] = {}
+        self._tickets: dict[Ticket, JobId] = {}
+        self._next = 0
+
+    def asked(self, fold: JobFold, owner: PeerId) -> list[Output]:
+        """The owner wants this job kept here: say what is held, and fetch what is lacking."""
+        kept = self._kept.setdefault(fold.job, _Kept(owner))
+        kept.asked_by = owner
+        outputs: list[Output] = [] if kept.ticket else list(self._fetch(fold, kept))
+        return [self._held(fold, kept), *outputs]
+
+    def ended(self, fold: JobFold, ticket: Ticket, error: str) -> list[Output]:
+        """A fetch of ours has ended. After an error the owner's next round starts it again."""
+        kept = self._kept[self._tickets.pop(ticket)]
+        fetched, kept.fetching, kept.ticket = kept.fetching, None, None
+        if error or fetched is None:
+            return []
+        kept.safe = fetched
+        return [self._held(fold, kept), *self._fetch(fold, kept)]
+
+    def owns(self, ticket: Ticket) -> JobId | None:
+        """The job whose bytes this ticket fetches, or None when it is not ours."""
+        return self._tickets.get(ticket)
+
+    def forget(self, job: JobId) -> None:
+        """Stop keeping a job."""
+        kept = self._kept.pop(job, None)
+        if kept is not None and kept.ticket is not None:
+            self._tickets.pop(kept.ticket, None)
+
+    def _held(self, fold: JobFold, kept: _Kept) -> Send:
+        return Send(kept.asked_by, FactsHeld(fold.job, as_versions(fold.versions), as_versions(kept.safe)))
+
+    def _fetch(self, fold: JobFold, kept: _Kept) -> list[Output]:
+        facts = fold.since(kept.safe, limits.FACTS_PER_MESSAGE_MAX)
+        if not facts:
+            return []
+        reached = dict(kept.safe)
+        for fact in facts:
+            reached[fact.author] = fact.seq
+        items = _items(fold, facts)
+        if not items:
+            kept.safe = reached
+            return [self._held(fold, kept), *self._fetch(fold, kept)]
+        self._next += 1
+        kept.ticket, kept.fetching = Ticket(f"keep-{self._next}"), reached
+        self._tickets[kept.ticket] = fold.job
+        return [FetchBlobs(kept.ticket, items, self._holders(fold, facts, kept.asked_by), fold.job)]
+
+    def _holders(self, fold: JobFold, facts: list[Fact], owner: PeerId) -> tuple[PeerId, ...]:
+        holders = [owner]
+        for fact in facts:
+            if isinstance(fact.body, FrameEnded) and fact.body.peer not in holders:
+                holders.append(fact.body.peer)
+        holders.extend(peer for peer in fold.replicas if peer not in holders)
+        return tuple(peer for peer in holders if peer != self._me)
+
+
+def _items(fold: JobFold, facts: list[Fact]) -> tuple[tuple[Digest, int], ...]:
+    """Distinct blobs of these facts, in order."""
+    items = {digest: size for fact in facts for digest, size in fold.blobs_of(fact) if isinstance(fact.body, Accepted | FrameEnded)}
+    return tuple(items.items())
+
+
+def as_versions(versions: VersionMap) -> Versions:
+    """The wire form: sorted pairs."""
+    return tuple(sorted(versions.items()))

@@ -1,0 +1,62 @@
+"""How an owned job is laid before the dispatcher, and which part of its view others must hear of at once."""
+
+from __future__ import annotations
+
+from protocol.ids import PeerId
+from protocol.jobs.steps import FrameStep
+from protocol.ledger.fold import JobFold
+from protocol.ledger.lifecycle import wants_frames
+from protocol.signals import WorkOpened
+from protocol.views import JobView
+
+
+def work_opened(fold: JobFold, holders: tuple[PeerId, ...]) -> WorkOpened:
+    """The whole job for the dispatcher. Cost: one byte per frame."""
+    accepted, spec = fold.accepted, fold.spec
+    assert accepted is not None and spec is not None
+    counting = {frame: tuple(end.peer for end in fold.current_failures(frame)) for frame in fold.failures}
+    frames = fold.frames
+    generations = [] if frames is None else [(frame, fold.generation(frame)) for frame in _regenerated(fold)]
+    return WorkOpened(
+        job=fold.job, fence=fold.fence, spec=spec, spec_json=accepted.spec, manifest=accepted.manifest, holders=holders,
+        priority=fold.priority, submitter=accepted.submitter, submitted_ms=accepted.wall_ms, only_on=accepted.only_on,
+        blender=_major_minor(fold), open_=fold.inspected is None and not fold.paused or wants_frames(fold),
+        frames=frames, steps=_steps(fold), failures=tuple((frame, peers) for frame, peers in counting.items() if peers), generations=tuple(generations),
+    )  # fmt: skip
+
+
+def _steps(fold: JobFold) -> bytes:
+    if fold.frames is None:
+        return b""
+    steps = bytearray(len(fold.frames))
+    for frame in fold.winners:
+        at = fold.frames.index(frame)
+        if at is not None and fold.is_done(frame):
+            steps[at] = FrameStep.DONE
+    for frame in fold.failed_frames():
+        at = fold.frames.index(frame)
+        if at is not None:
+            steps[at] = FrameStep.FAILED
+    return bytes(steps)
+
+
+def _regenerated(fold: JobFold) -> list[int]:
+    return sorted(frame for frame in fold.regenerated() if fold.frames is not None and frame in fold.frames)
+
+
+def _major_minor(fold: JobFold) -> str:
+    """The one Blender version of this job: as asked for, else the one that looked at the scene."""
+    assert fold.spec is not None
+    if fold.spec.blender is not None:
+        return fold.spec.blender
+    seen = fold.inspection
+    return ".".join(seen.blender.split(".")[:2]) if seen is not None and seen.blender else ""
+
+
+def job_version(view: JobView) -> tuple[object, ...]:
+    """The part of a view whose change is published at once."""
+    held = tuple(reason.code for reason in view.held_because)
+    waiting = tuple(reason.code for reason in view.waiting_because)
+    has_work = view.frames.pending > 0 or view.state == "inspecting"
+    return view.state, view.owner, view.epoch, view.replicas, view.priority, view.error, held, waiting, has_work, view.frames.total
+

@@ -1,0 +1,203 @@
+"""The node: builds the machines, routes events to them, hands their signals round. Routing only; it decides nothing.
+
+Order matters and is kept: outputs are absorbed depth first, so that what a machine said after a signal is performed
+after everything that the signal has led to (a fact is persisted before its acknowledgement leaves).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from protocol import limits
+from protocol.cards import PeerCard
+from protocol.catalog.board import Board
+from protocol.catalog.catalog import Catalog
+from protocol.catalog.roster import Roster
+from protocol.effects import Effect, SendStream
+from protocol.events import Event, StreamFailed, StreamReceived
+from protocol.ids import Address, AuthorId, JobId, PeerId
+from protocol.jobs.spec import JobSpec
+from protocol.kernel import Machine, Now
+from protocol.ledger.ledger import Ledger
+from protocol.ledger.overview import frame_files, frame_view
+from protocol.membership.options import SwimOptions
+from protocol.membership.swim import Swim
+from protocol.scheduling.dispatcher import Dispatcher
+from protocol.scheduling.thief import Thief
+from protocol.signals import Send, Signal
+from protocol.views import FINAL_STATES, FrameFiles, FrameView, JobView, PeerView, Reason
+
+Output = Effect | Signal
+
+
+@dataclass(frozen=True, slots=True)
+class NodeOptions:
+    """What the shell decides about a node. `seed` feeds choices only; `nonce` and `token` come from real entropy."""
+
+    me: PeerId
+    author: AuthorId
+    run_epoch: int
+    address: Address
+    mesh_port: int
+    nonce: bytes
+    token: Callable[[], int]
+    seed: int
+    card: PeerCard
+    swim: SwimOptions
+    replicas: int = limits.REPLICAS_DEFAULT
+
+
+class Node:
+    """One peer's whole mind. Invariant: `handle` ends, since the depth of signals is bounded."""
+
+    def __init__(self, options: NodeOptions) -> None:
+        o = options
+        dice = Random(o.seed)
+        self.me = o.me
+        self.swim = Swim(
+            me=o.me, address=o.address, mesh_port=o.mesh_port, run_epoch=o.run_epoch, nonce=o.nonce, meta=b"",
+            options=o.swim, random=Random(dice.getrandbits(64)), token=o.token,
+        )  # fmt: skip
+        self.catalog = Catalog(me=o.me, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64)))
+        self.roster = Roster(me=o.me, run_epoch=o.run_epoch, address=o.address, mesh_port=o.mesh_port, card=o.card)
+        self.board = Board(me=o.me, random=Random(dice.getrandbits(64)))
+        self.ledger = Ledger(
+            me=o.me, author=o.author, run_epoch=o.run_epoch, host=o.address.host, replicas=o.replicas,
+            random=Random(dice.getrandbits(64)),
+        )  # fmt: skip
+        self.dispatcher = Dispatcher(me=o.me, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64)))
+        self.thief = Thief(
+            me=o.me, slots=o.card.slots_total, labels=o.card.labels, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64))
+        )
+        self._machines: Sequence[Machine[Event | Signal, Output]] = (
+            self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief,
+        )  # fmt: skip
+
+    # the machine
+
+    def start(self, event: Event, now: Now) -> list[Effect]:
+        """Take `Booted`, the first event: say who we are, then remember."""
+        effects: list[Effect] = []
+        self._absorb(self.roster.start(), now, effects, 0)
+        return [*effects, *self.handle(event, now)]
+
+    def handle(self, event: Event, now: Now) -> list[Effect]:
+        """One event to every machine; effects in the order in which they must be performed."""
+        effects: list[Effect] = []
+        self._tell(event, now, effects, 0)
+        return effects
+
+    def on_deadline(self, now: Now) -> list[Effect]:
+        """Whatever has become due anywhere."""
+        effects: list[Effect] = []
+        for machine in self._machines:
+            deadline = machine.next_deadline()
+            if deadline is not None and deadline <= now.monotonic_s:
+                self._absorb(machine.on_deadline(now), now, effects, 0)
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """The earliest of all machines' deadlines."""
+        return min((at for machine in self._machines if (at := machine.next_deadline()) is not None), default=None)
+
+    def _tell(self, event: Event | Signal, now: Now, effects: list[Effect], depth: int) -> None:
+        assert depth <= limits.SIGNAL_ROUNDS_MAX, f"signals go round and round: {event!r:.500}"
+        for machine in self._machines:
+            self._absorb(machine.handle(event, now), now, effects, depth)
+
+    def _absorb(self, outputs: Sequence[Output], now: Now, effects: list[Effect], depth: int) -> None:
+        for output in outputs:
+            if isinstance(output, Send):
+                self._send(output, now, effects, depth)
+            elif isinstance(output, Signal):
+                self._tell(output, now, effects, depth + 1)
+            else:
+                effects.append(output)
+
+    def _send(self, send: Send, now: Now, effects: list[Effect], depth: int) -> None:
+        if send.peer == self.me:
+            self._tell(StreamReceived(self.me, send.message), now, effects, depth + 1)
+            return
+        address = self.roster.stream_address(send.peer)
+        if address is None:
+            self._tell(StreamFailed(send.peer, send.message, refused=False), now, effects, depth + 1)
+            return
+        effects.append(SendStream(send.peer, address, send.message))
+
+    # views: read-only copies for the shell
+
+    def jobs(self) -> list[JobView]:
+        """Every job that was heard of, newest first; this peer's own as of now."""
+        return [self.ledger.view(view.id) or view if self.ledger.owns(view.id) else view for view in self.board.views()]
+
+    def job(self, job: JobId) -> JobView | None:
+        """One job by its id."""
+        return self.ledger.view(job) if self.ledger.owns(job) else self.board.view(job) or self.ledger.view(job)
+
+    def where(self, job: JobId) -> list[PeerId]:
+        """Live peers that hold a job's detail, best first."""
+        fold = self.ledger.fold(job)
+        view = self.board.view(job)
+        live = self.roster.live()
+        owner = fold.fence.peer if fold is not None else (view.owner if view is not None else None)
+        replicas = fold.replicas if fold is not None else (view.replicas if view is not None else ())
+        if owner == self.me:
+            return [self.me]
+        ranked = [*([owner] if owner else []), *([self.me] if fold is not None else []), *replicas]
+        return [peer for peer in dict.fromkeys(ranked) if peer in live]
+
+    def frames(self, job: JobId, *, state: str | None, after: int | None, limit: int) -> list[FrameView]:
+        """A page of a held job's frames in order."""
+        fold = self.ledger.fold(job)
+        if fold is None or fold.frames is None:
+            return []
+        rows: list[FrameView] = []
+        for frame in fold.frames:
+            if after is not None and frame <= after:
+                continue
+            row = frame_view(fold, frame, running_on=self.dispatcher.runs_on(job, frame))
+            if state is None or row.state == state:
+                rows.append(row)
+            if len(rows) >= limit:
+                break
+        return rows
+
+    def files(self, job: JobId, frame: int) -> FrameFiles | None:
+        """Where a frame's bytes are."""
+        fold = self.ledger.fold(job)
+        return None if fold is None else frame_files(fold, frame, me=self.me)
+
+    def spec(self, job: JobId) -> JobSpec | None:
+        """A held job's specification."""
+        fold = self.ledger.fold(job)
+        return None if fold is None else fold.spec
+
+    def explain(self, job: JobId) -> list[Reason]:
+        """Why a job waits, is held or failed."""
+        view = self.job(job)
+        if view is None:
+            return []
+        if self.ledger.owns(job) and view.state not in FINAL_STATES:
+            return [*view.held_because, *self.dispatcher.explain(job)]
+        reasons = [*view.held_because, *view.waiting_because]
+        if view.error:
+            reasons.append(Reason("failed", view.error, "see `peerctl frames --state failed` and `peerctl logs`"))
+        if view.state not in FINAL_STATES and view.owner not in self.roster.live():
+            text = f"the job's owner {view.owner[:8]} cannot be reached; its frames wait until it is back"
+            reasons.insert(0, Reason("owner_unreachable", text, "start that peer again", view.owner))
+        return reasons
+
+    def peers(self) -> list[PeerView]:
+        """Everyone in the mesh as this peer sees it."""
+        return self.roster.views({member.peer: member.rtt_ms for member in self.swim.members()})
+
+    def busy(self, now: Now) -> tuple[float, list[str]] | None:
+        """None when a slot is free; else the seconds until one is, and the user ports of peers with a free slot."""
+        claimed = sum(1 for view in self.jobs() if view.only_on == self.me and view.state not in FINAL_STATES)
+        seconds = self.thief.busy_s(now)
+        if seconds is None and claimed < self.roster.card.slots_total:
+            return None
+        free = [peer.address for peer in self.peers() if not peer.me and peer.slots_free > 0 and not peer.draining and peer.address]
+        return seconds or limits.BATCH_SECONDS_MAX, free

@@ -1,0 +1,196 @@
+"""The owner's book of one job: which frames are pending, who holds a lease on what, what has landed.
+
+Every move of a frame goes through the lifecycle table; an illegal one raises with the frame's story.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from protocol.ids import AttemptId, LeaseId, PeerId, Ticket
+from protocol.jobs.steps import FrameMove, FrameStep, move
+from protocol.scheduling.batches import FrameTimes
+from protocol.scheduling.queue import FrameQueue
+from protocol.signals import WorkOpened
+from protocol.wire.work import Report
+
+STORY_LINES = 40
+
+
+@dataclass(slots=True)
+class LeaseHeld:
+    """A lease that is out. `frames` not yet reported, with their attempts (None: adopted after a restart)."""
+
+    lease: LeaseId
+    peer: PeerId
+    run_epoch: int
+    inspect: AttemptId | None
+    frames: dict[int, AttemptId | None]
+    granted_at: float
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Landing:
+    """A reported frame whose bytes are being fetched."""
+
+    report: Report
+    peer: PeerId
+
+
+@dataclass(slots=True)
+class Holdings:
+    """Invariants: a frame is leased by at most one lease at a time; `queue` holds exactly the PENDING ones."""
+
+    work: WorkOpened
+    times: FrameTimes = field(default_factory=FrameTimes)
+    steps: bytearray = field(default_factory=bytearray)
+    queue: FrameQueue | None = None
+    leases: dict[LeaseId, LeaseHeld] = field(default_factory=dict)
+    leased: dict[int, LeaseId] = field(default_factory=dict)
+    landings: dict[Ticket, Landing] = field(default_factory=dict)
+    failures: dict[int, list[PeerId]] = field(default_factory=dict)
+    generations: dict[int, int] = field(default_factory=dict)
+    inspect_failures: list[PeerId] = field(default_factory=list)
+    _story: deque[str] = field(default_factory=lambda: deque(maxlen=STORY_LINES))
+
+    @classmethod
+    def open(cls, work: WorkOpened) -> Holdings:
+        """A fresh book from what the ledger says."""
+        book = cls(work)
+        book.restate(work)
+        return book
+
+    def restate(self, work: WorkOpened) -> None:
+        """The ledger has said the job anew: take over what it knows, keep leases and landings."""
+        self.work = work
+        self.failures = {frame: list(peers) for frame, peers in work.failures}
+        self.generations = dict(work.generations)
+        if work.frames is None:
+            return
+        if self.queue is None:
+            self.steps = bytearray(work.steps)
+            self.queue = FrameQueue(len(self.steps), work.spec.order, is_pending=self._is_pending)
+            return
+        for at, step in enumerate(work.steps):
+            if step == FrameStep.PENDING and self.steps[at] in (FrameStep.DONE, FrameStep.FAILED):
+                self._move(at, "retry")
+
+    def _is_pending(self, at: int) -> bool:
+        return self.steps[at] == FrameStep.PENDING
+
+    # questions
+
+    @property
+    def wants_inspection(self) -> bool:
+        """Whether nobody has looked at the scene, and nobody is looking."""
+        return self.work.frames is None and not any(lease.inspect for lease in self.leases.values())
+
+    @property
+    def pending(self) -> int:
+        return 0 if self.queue is None else len(self.queue)
+
+    @property
+    def waiting(self) -> int:
+        """Pieces of work that somebody could take now."""
+        if not self.work.open_:
+            return 0
+        return 1 if self.wants_inspection else self.pending
+
+    @property
+    def running(self) -> int:
+        """Frames that are with somebody, or on their way here."""
+        return len(self.leased) + len(self.landings)
+
+    def position(self, frame: int) -> int | None:
+        return None if self.work.frames is None else self.work.frames.index(frame)
+
+    def step(self, at: int) -> FrameStep:
+        return FrameStep(self.steps[at])
+
+    def generation(self, frame: int) -> int:
+        return self.generations.get(frame, 0)
+
+    def runs_on(self, frame: int) -> PeerId | None:
+        """Who renders this frame now."""
+        lease = self.leased.get(frame)
+        if lease is not None:
+            return self.leases[lease].peer
+        return next((landing.peer for landing in self.landings.values() if landing.report.frame == frame), None)
+
+    # moves
+
+    def grant(self, lease: LeaseHeld, positions: list[int]) -> None:
+        """`positions` were taken from the queue for `lease`, whose frames they are."""
+        self.leases[lease.lease] = lease
+        for at in positions:
+            self._move(at, "grant")
+        for frame in lease.frames:
+            self.leased[frame] = lease.lease
+
+    def adopt(self, lease: LeaseHeld) -> list[int]:
+        """A thief holds a lease that this run has not granted: keep what is still pending; the frames that are not."""
+        lost = [frame for frame in lease.frames if (at := self.position(frame)) is None or not self._is_pending(at)]
+        for frame in lost:
+            del lease.frames[frame]
+        for frame in lease.frames:
+            at = self.position(frame)
+            assert at is not None and self.queue is not None
+            self._move(at, "grant")
+            self.queue.removed()
+            self.leased[frame] = lease.lease
+        if lease.frames:
+            self.leases[lease.lease] = lease
+        return lost
+
+    def drop_frame(self, frame: int) -> None:
+        """The frame's lease, if any, no longer counts."""
+        lease = self.leased.pop(frame, None)
+        if lease is not None:
+            held = self.leases[lease]
+            held.frames.pop(frame, None)
+            if not held.frames and held.inspect is None:
+                del self.leases[lease]
+
+    def give_back(self, frame: int) -> bool:
+        """A leased frame is pending again; False when it was not leased."""
+        if frame not in self.leased:
+            return False
+        self.drop_frame(frame)
+        at = self.position(frame)
+        assert at is not None
+        self._move(at, "return")
+        return True
+
+    def give_back_lease(self, lease: LeaseId) -> int:
+        """Everything of a lease is pending again; how many frames (an inspection counts as one)."""
+        held = self.leases.get(lease)
+        if held is None:
+            return 0
+        returned = sum(1 for frame in list(held.frames) if self.give_back(frame))
+        if self.leases.pop(lease, None) is not None and held.inspect is not None:
+            returned += 1
+        return returned
+
+    def settle(self, frame: int, name: FrameMove) -> None:
+        """Move a frame by what has been reported of it, and end its lease."""
+        at = self.position(frame)
+        assert at is not None
+        self.drop_frame(frame)
+        self._move(at, name)
+
+    def _move(self, at: int, name: FrameMove) -> None:
+        was = self.step(at)
+        assert self.work.frames is not None
+        frame = self.work.frames[at]
+        about = f"job {self.work.job} frame {frame}; lately: {' | '.join(self._story)}"
+        became = move(was, name, about=about)
+        self.steps[at] = became
+        self._story.append(f"{frame} {was.name}-{name}->{became.name}")
+        if self.queue is None:
+            return
+        if became is FrameStep.PENDING:
+            self.queue.put_back(at)
+        elif was is FrameStep.PENDING and name != "grant":
+            self.queue.removed()
