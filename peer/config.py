@@ -7,6 +7,7 @@ means (`peer.settings`). With `peer/cli/settings.py` this is the only reader of 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,17 @@ from pydantic import SecretStr, ValidationError
 from peer.settings import Seed, Settings, nearest
 from protocol import limits
 
-__all__ = ["ConfigError", "Seed", "Settings", "Shown", "default_config_path", "describe", "load", "parse_peerd"]
+__all__ = [
+    "ConfigError",
+    "Seed",
+    "Settings",
+    "Shown",
+    "default_config_path",
+    "describe",
+    "inherited_environment",
+    "load",
+    "parse_peerd",
+]
 
 PREFIX: Final = "PEER_"
 
@@ -105,6 +116,7 @@ def _parser() -> _Parser:
     parser.add_argument(
         "--config", metavar="FILE", help="TOML file (PEER_CONFIG; default: peer.toml in the configuration folder)"
     )
+    parser.add_argument("--check-config", action="store_true", help="check the settings, say so and end")
     for option in _OPTIONS:
         if option.switch:
             parser.add_argument(option.flag, dest=option.field, action="store_true", help=option.help)
@@ -229,7 +241,8 @@ def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
 def load(argv: Sequence[str], environ: Mapping[str, str], *, terminal: bool = False) -> Settings:
     """Read every source and check the result. `terminal`: whether logs go to one (decides the default format).
 
-    Raises `ConfigError` with one sentence per fault. `--help` and `--version` print and raise `SystemExit(0)`.
+    Raises `ConfigError` with one sentence per fault. `--help`, `--version` and `--check-config` print and raise
+    `SystemExit(0)`.
     """
     flags = _read_flags(argv)
     given = flags.get("config") or environ.get(PREFIX + "CONFIG")
@@ -246,6 +259,9 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, terminal: bool = Fa
         raise ConfigError("\n".join(_sentence(dict(fault), origins) for fault in error.errors())) from None
     if settings.scene is not None and not settings.scene.is_file():
         raise ConfigError(f"scene ({origins['scene']}): there is no file {settings.scene}")
+    if "check_config" in flags:
+        print("the settings are valid")
+        raise SystemExit(0)
     return settings
 
 
@@ -255,14 +271,25 @@ def _sentence(fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
     return f"{field} ({origins[field]}): {text}" if field in origins else text
 
 
-def parse_peerd(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings for `peerd`; on a usage error the sentences go to stderr and the exit code is 2."""
+def parse_peerd(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings for `peerd` (default: this process's arguments and environment).
+
+    On a usage error the sentences go to stderr and the exit code is 2.
+    """
     try:
-        return load(argv, environ, terminal=sys.stderr.isatty())
+        return load(
+            sys.argv[1:] if argv is None else argv, os.environ if environ is None else environ, terminal=sys.stderr.isatty()
+        )
     except ConfigError as error:
         for line in str(error).splitlines():
             print(f"peerd: {line}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def inherited_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """What programs that the daemon starts may see of its environment: all but its own settings, secrets among them."""
+    source = os.environ if environ is None else environ
+    return {name: value for name, value in source.items() if not name.startswith(PREFIX)}
 
 
 @dataclass(frozen=True, slots=True)

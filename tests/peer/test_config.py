@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from peer import config
-from peer.config import ConfigError, Settings, describe, load, parse_peerd
+from peer.config import ConfigError, Settings, describe, inherited_environment, load, parse_peerd
 from peer.settings import Seed
 
 
@@ -202,6 +202,30 @@ def test_help_and_version_end_with_0(argv: list[str], hint: str, capsys: pytest.
         parse_peerd(argv, {})
     assert caught.value.code == 0
     assert hint in capsys.readouterr().out
+
+
+def test_settings_can_be_checked_without_a_start(toml: Path, capsys: pytest.CaptureFixture[str]):
+    toml.write_text("port = 7701\n")
+    with pytest.raises(SystemExit) as caught:
+        parse_peerd(["--check-config", "--config", str(toml)], {})
+    assert (caught.value.code, capsys.readouterr().out) == (0, "the settings are valid\n")
+    toml.write_text("prot = 7701\n")
+    with pytest.raises(SystemExit) as caught:
+        parse_peerd(["--check-config", "--config", str(toml)], {})
+    assert caught.value.code == 2
+
+
+def test_the_arguments_and_the_environment_of_the_process_are_the_default(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.argv", ["peerd", "--slots", "3"])
+    monkeypatch.setenv("PEER_PORT", "7777")
+    settings = parse_peerd()
+    assert (settings.slots, settings.port) == (3, 7777)
+
+
+def test_programs_that_the_daemon_starts_see_none_of_its_settings(monkeypatch: pytest.MonkeyPatch):
+    assert inherited_environment({"PATH": "/bin", "PEER_MESH_KEY": "canary", "PEERAGE": "x"}) == {"PATH": "/bin", "PEERAGE": "x"}
+    monkeypatch.setenv("PEER_MESH_KEY", "canary")
+    assert "canary" not in str(inherited_environment())
 
 
 def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]):
