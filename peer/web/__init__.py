@@ -1,0 +1,1 @@
+"""The user port: what people and programs may ask over HTTP."""

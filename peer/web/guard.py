@@ -1,0 +1,104 @@
+"""Who may ask what: each route's permission against the caller's role, and no foreign web page at all.
+
+Decides access. Refuses to know how a role was proven: `WebOptions.roles` says, or the peer that passed the request on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final, get_args
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from peer.web.problems import Refused, wrong_fields
+from peer.web.route import Route
+from peer.web.site import ROLE, Permission, Role, Site, forwarded_by, site_of
+
+ORDER: Final[tuple[str, ...]] = ("public", "viewer", "submitter", "operator", "admin")
+READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+ROLE_HEADER: Final = "X-Rendermesh-Role"
+SUBMITTER_HEADER: Final = "X-Rendermesh-Submitter"
+
+
+def allows(permission: Permission, role: Role | None) -> bool:
+    """Whether a caller with `role` may use what needs `permission`."""
+    return ORDER.index(permission) <= ORDER.index(role or "public")
+
+
+def role_of(request: web.Request) -> Role | None:
+    """The caller's role; for a request from another peer the one that it found (its certificate has proven it)."""
+    if forwarded_by(request) is not None:
+        stated = request.headers.get(ROLE_HEADER)
+        return next((role for role in get_args(Role) if role == stated), None)
+    return site_of(request).options.roles(request)
+
+
+def submitter_of(request: web.Request) -> str:
+    """In whose name the caller asks."""
+    if forwarded_by(request) is not None:
+        return request.headers.get(SUBMITTER_HEADER, "")
+    return site_of(request).options.submitter(request)
+
+
+def guard(site: Site, routes: Mapping[tuple[str, str], Route], request: web.Request) -> None:
+    """Raises `Refused`: 403 for a foreign page, 401 without a role, 403 with too low a one, 422 for an unknown parameter."""
+    route = _route_of(routes, request)
+    if route is None:  # the router's own 404 and 405
+        return
+    if forwarded_by(request) is None:
+        _refuse_foreign_pages(site, request)
+    role = role_of(request)
+    request[ROLE] = role or ""
+    if not allows(route.permission, role):
+        if role is None:
+            raise Refused(401, "login_needed", "this peer asks for a key", headers={"WWW-Authenticate": "Bearer"})
+        raise Refused(403, "role_too_low", f"this needs the role {route.permission}; yours is {role}")
+    _refuse_unknown_parameters(route, request)
+
+
+def _route_of(routes: Mapping[tuple[str, str], Route], request: web.Request) -> Route | None:
+    resource = request.match_info.route.resource
+    method = "GET" if request.method == "HEAD" else request.method
+    return None if resource is None else routes[method, resource.canonical]
+
+
+def _refuse_unknown_parameters(route: Route, request: web.Request) -> None:
+    known = [query.name for query in route.queries]
+    unknown = [key for key in request.query if key not in known]
+    if unknown and route.path.startswith("/api/"):
+        takes = f"this path takes {', '.join(known)}" if known else "this path takes no parameters"
+        raise wrong_fields(
+            [{"field": key[:80], "message": f"unknown parameter; {takes}"} for key in unknown], code="unknown_field"
+        )
+
+
+def _refuse_foreign_pages(site: Site, request: web.Request) -> None:
+    """Any page in a browser can reach a loopback port. Two checks close that door.
+
+    A write whose Origin is another host is a cross-site request; a loopback port addressed by a name that is not its own is
+    DNS rebinding.
+    """
+    origin = request.headers.get("Origin")
+    if origin and request.method not in READS and urlsplit(origin).netloc.lower() != request.host.lower():
+        raise Refused(403, "cross_origin", f"a page of {origin[:100]} may not write to this peer")
+    if _on_loopback(request) and not _own_name(request.host, site.options.host_names):
+        raise Refused(403, "foreign_host", f"this peer is not called {request.host[:100]!r}; use its address or localhost")
+
+
+def _on_loopback(request: web.Request) -> bool:
+    name = request.get_extra_info("sockname")
+    try:
+        return isinstance(name, tuple) and ipaddress.ip_address(name[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _own_name(host: str, names: tuple[str, ...]) -> bool:
+    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost") or name in names
+    return True

@@ -1,0 +1,220 @@
+"""`POST /api/v1/jobs`: fields and files become a specification and a manifest, and those an accepted job.
+
+Decides what a submission must hold before the mesh is asked. Refuses to know how a job is made durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from peer.web.guard import submitter_of
+from peer.web.multipart import Form, Part, open_form
+from peer.web.names import check_template
+from peer.web.problems import Refused, wrong_fields
+from peer.web.replies import as_json
+from peer.web.requests import nearest, parse_object, read_object, validated
+from peer.web.shapes import accepted_json
+from peer.web.site import Site, site_of
+from protocol import limits
+from protocol.errors import Invalid, NotFound, Unavailable
+from protocol.ids import Digest
+from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, clean_name, make_manifest
+from protocol.jobs.spec import JobSpec
+from protocol.views import Submitted
+
+KEY_HEADER: Final = "Idempotency-Key"
+TEXT_FIELDS: Final = tuple(name for name in JobSpec.model_fields if name not in ("label", "settings"))
+NO_SCENE: Final = "a scene is needed: send it as the file part 'scene' (curl -F scene=@shot.blend)"
+
+
+class SceneRef(BaseModel):
+    """The scene of a JSON submission: a blob that this peer holds, and the name that it has in the scene's folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    blob: str = Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3-256 of the bytes, hex")
+    name: str = Field("scene.blend", max_length=limits.FILE_NAME_BYTES_MAX)
+
+
+class AssetRef(BaseModel):
+    """A file beside the scene: a blob that this peer holds, and its relative name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    blob: str = Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3-256 of the bytes, hex")
+    name: str = Field(max_length=limits.FILE_NAME_BYTES_MAX)
+
+
+class JsonSubmission(JobSpec):
+    """A job whose files are on this peer already."""
+
+    scene: SceneRef | None = None
+    assets: tuple[AssetRef, ...] = Field((), max_length=limits.FILES_PER_MANIFEST_MAX)
+
+
+@dataclass(slots=True)
+class _Received:
+    """What has come of a form so far. `scene` is the name of the main file."""
+
+    fields: dict[str, Any] = field(default_factory=dict)
+    labels: list[str] = field(default_factory=list)
+    files: list[ManifestEntry] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    scene: str | None = None
+
+
+async def submit_job(request: web.Request) -> web.StreamResponse:
+    """202 with the job once it is accepted."""
+    site = site_of(request)
+    key = idempotency_key(request)
+    match request.content_type:
+        case "multipart/form-data":
+            with site.uploads.one():
+                spec, manifest = await _from_form(request)
+                return _accepted(await accept(request, spec, manifest, key=key))
+        case "application/json":
+            spec, manifest = await _from_json(request, site)
+            return _accepted(await accept(request, spec, manifest, key=key))
+        case _:
+            detail = "send multipart/form-data (curl -F) or application/json"
+            raise Refused(415, "unsupported_media_type", detail, headers={"Accept": "multipart/form-data, application/json"})
+
+
+async def accept(
+    request: web.Request, spec: JobSpec, manifest: Manifest, *, key: str | None = None, on_this_peer: bool = False
+) -> Submitted:
+    """Check the specification against the files, then hand the job to the mesh. Raises `Invalid`, `Refused`, `Unavailable`."""
+    site = site_of(request)
+    check_template(spec.output)
+    if spec.renderer == "null":
+        if spec.frames is None:
+            raise wrong_fields([{"field": "frames", "message": "the null renderer needs frames, such as 1-48"}])
+    elif not manifest.main:
+        raise wrong_fields([{"field": "scene", "message": NO_SCENE}], code="no_scene")
+    for entry in manifest.files:
+        if not await site.blobs.has(entry.digest):
+            raise Unavailable(
+                "store_full", f"{entry.name!r} had to leave the cache again: it is too small here", retry_after_s=60.0
+            )
+    if spec.renderer != "null":
+        await _check_scene(site, manifest)
+    return await site.mesh.submit(
+        spec, manifest, submitter=submitter_of(request), key=key or secrets.token_hex(16), on_this_peer=on_this_peer
+    )
+
+
+def idempotency_key(request: web.Request) -> str | None:
+    """The header's value, None without one. Raises `Refused` 422."""
+    key = request.headers.get(KEY_HEADER)
+    if key is not None and not (0 < len(key) <= limits.IDEMPOTENCY_KEY_CHARS_MAX and key.isprintable()):
+        message = f"must be 1 to {limits.IDEMPOTENCY_KEY_CHARS_MAX} printable characters"
+        raise wrong_fields([{"field": KEY_HEADER, "message": message}])
+    return key
+
+
+def parse_fields(fields: Mapping[str, str], labels: Sequence[str]) -> JobSpec:
+    """The specification that form fields say; an empty field is one that was not sent. Raises `Refused` 422, `Invalid`."""
+    values: dict[str, Any] = {name: text for name, text in fields.items() if text != ""}
+    if "settings" in values:
+        try:
+            values["settings"] = parse_object(values["settings"])
+        except Refused as error:
+            message = error.detail.replace("the body", "it")
+            raise wrong_fields([{"field": "settings", "message": f"must be a JSON object: {message}"}]) from None
+    if labels:
+        values["label"] = tuple(labels)
+    return validated(JobSpec, values)
+
+
+def _accepted(submitted: Submitted) -> web.Response:
+    headers = {"Location": f"/api/v1/jobs/{submitted.job.id}"}
+    if not submitted.created:
+        headers["Idempotency-Replayed"] = "true"
+    return as_json(accepted_json(submitted), status=202, headers=headers)
+
+
+async def _from_form(request: web.Request) -> tuple[JobSpec, Manifest]:
+    form, received = open_form(request), _Received()
+    async with aclosing(form.parts()) as parts:
+        async for part in parts:
+            await _take(form, part, received)
+    spec = parse_fields(received.fields, received.labels)
+    if received.scene is None:
+        if received.files:
+            raise wrong_fields([{"field": "scene", "message": "there are assets, but no scene to go with them"}], code="no_scene")
+        return spec, EMPTY
+    return spec, make_manifest(received.scene, received.files)
+
+
+async def _take(form: Form, part: Part, received: _Received) -> None:
+    match part.name:
+        case "scene" | "asset":
+            await _take_file(form, part, received)
+        case "label":
+            received.labels.append(await form.text(part))
+            if len(received.labels) > limits.LABELS_PER_JOB_MAX:
+                raise wrong_fields([{"field": "label", "message": f"at most {limits.LABELS_PER_JOB_MAX}"}])
+        case name if name in TEXT_FIELDS or name == "settings":
+            if name in received.fields:
+                raise wrong_fields([{"field": name, "message": "sent twice"}])
+            received.fields[name] = await form.text(part)
+        case name:
+            known = (*TEXT_FIELDS, "label", "settings", "scene", "asset")
+            message = f"unknown field{nearest(name, known)}"
+            raise wrong_fields([{"field": name[:80], "message": message}], code="unknown_field")
+
+
+async def _take_file(form: Form, part: Part, received: _Received) -> None:
+    if not part.filename:
+        raise wrong_fields([{"field": part.name, "message": f"must be a file: curl -F {part.name}=@FILE"}])
+    if len(received.files) >= limits.FILES_PER_MANIFEST_MAX:
+        raise wrong_fields([{"field": part.name, "message": f"at most {limits.FILES_PER_MANIFEST_MAX:,} files"}])
+    if part.name == "scene":
+        if received.scene is not None:
+            raise wrong_fields([{"field": "scene", "message": "sent twice; what it uses goes into 'asset' parts"}])
+        name = received.scene = clean_name(PurePosixPath(part.filename.replace("\\", "/")).name)
+    else:
+        name = clean_name(part.filename)
+    if name in received.names:
+        raise Invalid("bad_manifest", f"the file name {name!r} was sent twice; names below the scene's folder must differ")
+    received.names.add(name)
+    digest, size = await form.blob(part)
+    received.files.append(ManifestEntry(name, digest, size))
+
+
+async def _from_json(request: web.Request, site: Site) -> tuple[JobSpec, Manifest]:
+    body = validated(JsonSubmission, await read_object(request))
+    spec = JobSpec(**body.model_dump(exclude={"scene", "assets"}, exclude_unset=True))
+    if body.scene is None:
+        if body.assets:
+            raise wrong_fields([{"field": "scene", "message": "there are assets, but no scene to go with them"}], code="no_scene")
+        return spec, EMPTY
+    main = await _entry(site, body.scene, "scene")
+    assets = [await _entry(site, asset, f"assets.{index}") for index, asset in enumerate(body.assets)]
+    return spec, make_manifest(main.name, [main, *assets])
+
+
+async def _entry(site: Site, ref: SceneRef | AssetRef, where: str) -> ManifestEntry:
+    digest = Digest(ref.blob)
+    size = await site.blobs.size(digest)
+    if size is None:
+        message = f"this peer holds no blob {ref.blob[:16]}...; send the file itself as multipart/form-data"
+        raise wrong_fields([{"field": f"{where}.blob", "message": message}], code="no_such_blob")
+    return ManifestEntry(clean_name(ref.name), digest, size)
+
+
+async def _check_scene(site: Site, manifest: Manifest) -> None:
+    digest = next(entry.digest for entry in manifest.files if entry.name == manifest.main)
+    path = await site.blobs.path(digest)
+    if path is None:
+        raise NotFound("no_such_blob", "the scene has left this peer's cache; send it again")
+    await asyncio.to_thread(site.options.check_scene, path)
