@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from protocol.ids import Address, Digest, JobId, PeerId, RequestId, TaskId, Ticket
-from protocol.jobs.manifest import Manifest, ManifestEntry
+from protocol.jobs.manifest import Manifest
 from protocol.jobs.spec import RenderSettings
 from protocol.records import Record
 from protocol.wire.gossip import GossipMessage

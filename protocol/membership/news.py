@@ -1,0 +1,315 @@
+"""What news does to the table: the order of news, suspicion and its end, refutation.
+
+Decides whether news is newer than what is held, and what follows. Order is (run epoch, incarnation), lexicographic; at
+equal order alive < suspect < dead < left. Only the owner raises its incarnation; stored ones never fall. Refuses to know
+how news arrived and who is probed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, assert_never
+
+from protocol import limits
+from protocol.ids import PeerId
+from protocol.membership.context import Context
+from protocol.membership.members import Member
+from protocol.membership.rotation import Rotation
+from protocol.membership.suspicion import Suspicion, suspicion_bounds, suspicion_timeout
+from protocol.wire.gossip import Alive, Dead, Left, MemberNews, News, Suspect
+
+
+class Desk:
+    """Applies news. Invariants: a state changes only by news that is newer or stronger; each change is signalled once
+    and gossiped on; a replay does neither."""
+
+    def __init__(self, context: Context, rotation: Rotation) -> None:
+        self._ctx = context
+        self._rotation = rotation
+        self._minute_s = float("-inf")
+        self._learned = 0
+        self._duplicate_told = b""
+
+    def take(self, news: News, now_s: float) -> None:
+        """Apply one piece of gossip."""
+        match news:
+            case Alive():
+                self.alive(news, now_s)
+            case Suspect():
+                self.suspect(news, now_s)
+            case Dead():
+                self.dead(news, now_s)
+            case Left():
+                self.left(news, now_s)
+            case _:
+                assert_never(news)
+
+    def merge(self, news: MemberNews, sender: PeerId, now_s: float) -> None:
+        """Apply one row of `sender`'s state: its dead are only suspects here, so that they may refute."""
+        said = news.alive
+        accusation = Suspect(said.peer, said.run_epoch, said.incarnation, sender, False)
+        match news.state:
+            case "alive":
+                self.alive(said, now_s)
+            case "suspect":
+                self.alive(said, now_s)
+                member = self._ctx.members.get(said.peer)
+                if said.peer == self._ctx.me.peer or (member is not None and member.state == "alive"):
+                    self.suspect(accusation, now_s)
+            case "dead":
+                self._merge_dead(said, accusation, now_s)
+            case "left":
+                self.left(Left(said.peer, said.run_epoch, said.incarnation), now_s)
+            case _:
+                assert_never(news.state)
+
+    def _merge_dead(self, said: Alive, accusation: Suspect, now_s: float) -> None:
+        member = self._ctx.members.get(said.peer)
+        if member is not None and member.up:
+            self.alive(said, now_s)
+            if member.state == "alive":
+                self.suspect(accusation, now_s)
+        elif member is not None and member.state == "dead":
+            self._raise(member, said.run_epoch, said.incarnation)
+        elif said.peer == self._ctx.me.peer:
+            self.suspect(accusation, now_s)
+
+    # ---- alive -------------------------------------------------------------------------------------------------
+
+    def alive(self, news: Alive, now_s: float) -> None:
+        """A peer speaks of itself (perhaps through others)."""
+        if news.peer == self._ctx.me.peer:
+            self._alive_about_me(news)
+            return
+        member = self._ctx.members.get(news.peer)
+        if member is None:
+            self._learn(news, now_s)
+        elif self._conflicts(member, news):
+            self._tell_conflict(member, news)
+        elif (news.run_epoch, news.incarnation) > member.order:
+            self._renew(member, news, now_s)
+        elif member.state == "dead":
+            self.accuse_again(member, now_s)
+
+    def accuse_again(self, member: Member, now_s: float) -> None:
+        """Somebody believes that a member held dead lives: tell that member, at its own address, so that it refutes."""
+        if now_s - member.accused_s >= self._ctx.options.challenge_s:
+            member.accused_s = now_s
+            self._ctx.ask(member, "heal", now_s)
+
+    def _alive_about_me(self, news: Alive) -> None:
+        me = self._ctx.me
+        if news.run_epoch > me.run_epoch or (news.run_epoch == me.run_epoch and news.nonce != me.nonce):
+            self._tell_duplicate(news)
+        elif news.run_epoch == me.run_epoch and (news.incarnation > me.incarnation or self._misquotes(news)):
+            self._refute(news.incarnation)
+
+    def _tell_duplicate(self, news: Alive) -> None:
+        """Two processes have one id (a copied volume): the one with the higher (run epoch, nonce) is to stop."""
+        me = self._ctx.me
+        if news.nonce != self._duplicate_told:
+            self._duplicate_told = news.nonce
+            mine = (me.run_epoch, me.nonce) > (news.run_epoch, news.nonce)
+            self._ctx.notice("membership.duplicate_id", "error", peer=me.peer, other=str(news.address), i_stop=mine)
+
+    def _misquotes(self, news: Alive) -> bool:
+        me = self._ctx.me
+        return news.incarnation == me.incarnation and (news.meta, news.address) != (me.meta, me.address)
+
+    def _learn(self, news: Alive, now_s: float) -> None:
+        if not self._may_learn(now_s):
+            return
+        member = Member(news, "alive", news.run_epoch, news.incarnation, now_s)
+        self._ctx.members.add(member)
+        self._rotation.add(news.peer)
+        self._ctx.changed(member)
+        self._ctx.broadcasts.put(news)
+        self._ctx.notice("membership.joined", peer=news.peer, address=str(news.address))
+
+    def _may_learn(self, now_s: float) -> bool:
+        if now_s - self._minute_s >= 60.0:
+            self._minute_s, self._learned = now_s, 0
+        if self._learned >= limits.MEMBERS_LEARNED_PER_MINUTE_MAX or not self._ctx.members.make_room():
+            return False
+        self._learned += 1
+        return True
+
+    def _conflicts(self, member: Member, news: Alive) -> bool:
+        held = member.alive
+        same_run = news.run_epoch == member.run_epoch == held.run_epoch
+        return member.up and same_run and (news.nonce, news.address) != (held.nonce, held.address)
+
+    def _tell_conflict(self, member: Member, news: Alive) -> None:
+        if member.conflict_told is None or member.conflict_told.address != news.address:
+            member.conflict_told = news
+            addresses = {"held": str(member.address), "refused": str(news.address)}
+            self._ctx.notice("membership.conflict", "warning", peer=news.peer, **addresses)
+
+    def _renew(self, member: Member, news: Alive, now_s: float) -> None:
+        before, was_up = member.changed(), member.up
+        member.alive, member.run_epoch, member.incarnation = news, news.run_epoch, news.incarnation
+        self._ctx.members.move(member, "alive", at_s=now_s)
+        self._ctx.broadcasts.put(news)
+        if not was_up:
+            member.retries, member.rtt_s = 0, None
+            self._rotation.add(news.peer)
+            self._ctx.notice("membership.returned", peer=news.peer, address=str(news.address))
+        if member.changed() != before:
+            self._ctx.changed(member)
+
+    # ---- suspect -----------------------------------------------------------------------------------------------
+
+    def suspect(self, news: Suspect, now_s: float) -> None:
+        """Somebody (perhaps this peer) accuses a member."""
+        if news.peer == self._ctx.me.peer:
+            self._accused(news.run_epoch, news.incarnation)
+            return
+        member = self._ctx.members.get(news.peer)
+        # an accusation of a run that was never heard alive says nothing that could be checked
+        if member is None or not member.up or news.run_epoch != member.run_epoch or news.incarnation < member.incarnation:
+            return
+        if member.suspicion is None or news.incarnation > member.incarnation:
+            self._begin(member, news, now_s)
+        else:
+            self._confirm(member, member.suspicion, news)
+        if member.suspicion is not None and member.suspicion.settled(self.needed(member)):
+            self._die(member, now_s)
+
+    def _begin(self, member: Member, news: Suspect, now_s: float) -> None:
+        was_alive = member.state == "alive"
+        suspicion = Suspicion(now_s, news.accuser)
+        member.incarnation = news.incarnation
+        self._ctx.members.move(member, "suspect", at_s=now_s, suspicion=suspicion)
+        self._ctx.broadcasts.put(news)
+        if was_alive:
+            self._ctx.changed(member)
+            self._ctx.notice("membership.suspected", peer=news.peer, accuser=news.accuser, refused=news.refused)
+        if news.refused:
+            suspicion.refuse(news.accuser, most=self._ctx.options.confirmations_max)
+            self._perhaps_verify(member, news)
+
+    def _confirm(self, member: Member, suspicion: Suspicion, news: Suspect) -> None:
+        most = self._ctx.options.confirmations_max
+        first_refusal = news.refused and not suspicion.refusers
+        fresh = suspicion.confirm(news.accuser, most=most)
+        if news.refused:
+            fresh = suspicion.refuse(news.accuser, most=most) or fresh
+        if fresh:
+            self._ctx.broadcasts.put(news)
+        if first_refusal:
+            self._perhaps_verify(member, news)
+
+    def _perhaps_verify(self, member: Member, news: Suspect) -> None:
+        """A refused suspicion: each hearer asks the accused at once with probability min(1, 3k/n)."""
+        if news.accuser == self._ctx.me.peer:
+            return
+        share = 3 * max(1, self.needed(member)) / self._ctx.members.live
+        if self._ctx.random.random() < share:
+            self._ctx.to_verify.append(member.peer)
+
+    def needed(self, member: Member) -> int:
+        """Lifeguard's k: who could still confirm, at most suspicion_mult - 2."""
+        assert member.suspicion is not None
+        members = self._ctx.members
+        unsuspected = members.live - len(members.suspects)  # myself among them; the accused is not
+        accuser = members.get(member.suspicion.accuser)
+        mine = member.suspicion.accuser == self._ctx.me.peer
+        besides = unsuspected - (1 if mine or (accuser is not None and accuser.state == "alive") else 0)
+        return max(0, min(self._ctx.options.confirmations_max, besides))
+
+    def accuse(self, member: Member, now_s: float, *, refused: bool) -> None:
+        """This peer got no answer from `member`; `refused`: its host says that nobody listens there."""
+        me, apart_s = self._ctx.me.peer, self._ctx.options.refusals_apart_s
+        self.suspect(Suspect(member.peer, member.run_epoch, member.incarnation, me, refused), now_s)
+        suspicion = member.suspicion
+        if not refused or suspicion is None:
+            return
+        if suspicion.refused_at_s is None:
+            suspicion.refused_at_s = now_s
+        elif self.needed(member) == 0 and now_s - suspicion.refused_at_s >= apart_s:
+            self._die(member, now_s)
+
+    def _accused(self, run_epoch: int, incarnation: int) -> None:
+        me = self._ctx.me
+        if run_epoch == me.run_epoch and incarnation >= me.incarnation and not self._ctx.leaving:
+            self._refute(incarnation)
+
+    def _refute(self, incarnation: int) -> None:
+        self._ctx.say_again(incarnation=max(incarnation, self._ctx.me.incarnation) + 1)
+        self._ctx.awareness.worse()
+        self._ctx.notice("membership.refuted", "debug", incarnation=self._ctx.me.incarnation)
+
+    # ---- dead and left -----------------------------------------------------------------------------------------
+
+    def dead(self, news: Dead, now_s: float) -> None:
+        """A suspicion has run out somewhere."""
+        if news.peer == self._ctx.me.peer:
+            self._accused(news.run_epoch, news.incarnation)
+            return
+        member = self._ctx.members.get(news.peer)
+        if member is None or member.state == "left" or (news.run_epoch, news.incarnation) < member.order:
+            return
+        if self._raise(member, news.run_epoch, news.incarnation) or member.up:
+            self._go(member, news, "dead", now_s)
+
+    def left(self, news: Left, now_s: float) -> None:
+        """A member has said goodbye."""
+        if news.peer == self._ctx.me.peer:
+            self._accused(news.run_epoch, news.incarnation)
+            return
+        member = self._ctx.members.get(news.peer)
+        if member is None or (news.run_epoch, news.incarnation) < member.order:
+            return
+        if self._raise(member, news.run_epoch, news.incarnation) or member.state != "left":
+            self._go(member, news, "left", now_s)
+
+    def _go(self, member: Member, news: Dead | Left, state: Literal["dead", "left"], now_s: float) -> None:
+        was = member.state
+        self._ctx.members.move(member, state, at_s=now_s)
+        if was != state:
+            self._ctx.broadcasts.put(news)
+            self._ctx.changed(member)
+            self._ctx.notice("membership.left" if state == "left" else "membership.died", peer=news.peer, was=was)
+
+    def _raise(self, member: Member, run_epoch: int, incarnation: int) -> bool:
+        """Stored incarnations never fall; whether this one rose."""
+        if (run_epoch, incarnation) <= member.order:
+            return False
+        member.run_epoch, member.incarnation = run_epoch, incarnation
+        return True
+
+    def _die(self, member: Member, now_s: float) -> None:
+        self.dead(Dead(member.peer, member.run_epoch, member.incarnation, self._ctx.me.peer), now_s)
+
+    # ---- time --------------------------------------------------------------------------------------------------
+
+    def ends_s(self, member: Member) -> float:
+        """When the suspicion of `member` runs out, as things stand."""
+        assert member.suspicion is not None
+        options = self._ctx.options
+        shortest, longest = suspicion_bounds(
+            live=self._ctx.members.live,
+            mult=options.suspicion_mult,
+            max_mult=options.suspicion_max_mult,
+            interval_s=options.probe_interval_s,
+        )
+        given = len(member.suspicion.confirmers)
+        needed = self.needed(member)
+        return member.suspicion.started_s + suspicion_timeout(
+            confirmations=given, needed=needed, shortest_s=shortest, longest_s=longest
+        )
+
+    def next_deadline(self) -> float | None:
+        """The first suspicion to run out."""
+        return min((self.ends_s(member) for member in self._ctx.members.suspects.values()), default=None)
+
+    def on_deadline(self, now_s: float) -> None:
+        """Declare dead whose time has run out."""
+        for member in list(self._ctx.members.suspects.values()):
+            if member.suspicion is not None and self.ends_s(member) <= now_s:
+                self._die(member, now_s)
+
+    def postpone(self, seconds: float) -> None:
+        """This peer slept: the accused could not be heard meanwhile, so their time stood still."""
+        for member in self._ctx.members.suspects.values():
+            if member.suspicion is not None:
+                member.suspicion.started_s += seconds
