@@ -1,0 +1,204 @@
+"""The listening end of the mesh port: messages in, blobs out, forwarded requests passed to the web layer.
+
+Decides who may speak (holders of a certificate of this mesh, and nobody else) and how much at once. Refuses to know what
+messages mean and what the user API is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from aiohttp import hdrs, web
+
+from peer.net.batches import split
+from peer.net.certificates import MeshCertificates, PeerTLS
+from peer.net.outbox import TAKEN_HEADER
+from peer.net.sockets import bind_stream
+from peer.ports import Blobs, Corrupt, StoreBroken
+from protocol.errors import Malformed, NotFound
+from protocol.ids import Address, Digest, PeerId
+from protocol.limits import (
+    HANDSHAKE_S,
+    MESH_BACKLOG,
+    MESH_SERVER_KEEPALIVE_S,
+    MESH_SHUTDOWN_S,
+    POST_BASE_S,
+    POST_BYTES_MAX,
+    POST_BYTES_PER_S_MIN,
+)
+from protocol.wire.codec import decode
+from protocol.wire.gossip import GossipMessage
+from protocol.wire.work import WorkMessage
+
+StreamMessage = WorkMessage | GossipMessage
+OnMessage = Callable[[PeerId, StreamMessage], bool]
+OnDrop = Callable[[str, int], None]
+ApiHandler = Callable[[web.Request, PeerId], Awaitable[web.StreamResponse]]
+
+
+class MeshServer:
+    """Invariants: every request comes over TLS 1.3 from a proven peer; a message is handed on at most once, in order."""
+
+    def __init__(
+        self,
+        certificates: MeshCertificates,
+        blobs: Blobs,
+        on_message: OnMessage,
+        *,
+        on_drop: OnDrop,
+        api: ApiHandler | None = None,
+    ) -> None:
+        """`on_message(sender, message)` returns False when the inbox is full: the sender is told and tries again.
+
+        `on_drop(reason, n)` counts messages that say nothing (`malformed`). `api` serves `/mesh/v1/api/...` on behalf of a
+        peer, whose certificate has proven it: it may trust the caller's identity headers.
+        """
+        self._certificates = certificates
+        self._blobs = blobs
+        self._on_message = on_message
+        self._on_drop = on_drop
+        self._api = api
+        self._runner = web.AppRunner(
+            self._application(),
+            access_log=None,
+            keepalive_timeout=MESH_SERVER_KEEPALIVE_S,
+            shutdown_timeout=MESH_SHUTDOWN_S,
+        )
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, host: str, port: int, *, or_any: bool = False) -> Address:
+        """Bind and serve; the real address. Port 0, or a taken one with `or_any`, becomes a free one.
+
+        Raises `Unavailable` (`port_taken`, `address_unusable`)."""
+        sock = bind_stream(host, port, or_any=or_any)
+        await self._runner.setup()
+        assert self._runner.server is not None
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._runner.server,
+            sock=sock,
+            ssl=self._certificates.server_context(),
+            ssl_handshake_timeout=HANDSHAKE_S,
+            backlog=MESH_BACKLOG,
+        )
+        return Address(*sock.getsockname()[:2])
+
+    async def close(self) -> None:
+        """Stop listening, let requests end for `MESH_SHUTDOWN_S`, then cut them off."""
+        if self._listener is not None:
+            self._listener.close()
+        await self._runner.cleanup()
+        if self._listener is not None:
+            await self._listener.wait_closed()
+            self._listener = None
+
+    def _application(self) -> web.Application:
+        application = web.Application(client_max_size=POST_BYTES_MAX)
+        application.router.add_post("/mesh/v1/messages", self._messages)
+        application.router.add_get("/mesh/v1/blobs/{digest:[0-9a-f]{64}}", self._blob)  # and HEAD
+        application.router.add_route(hdrs.METH_ANY, "/mesh/v1/api/{path:.*}", self._forwarded)
+        return application
+
+    async def _messages(self, request: web.Request) -> web.Response:
+        sender = _sender(request)
+        try:
+            payloads = split(await _body(request))
+        except Malformed as error:
+            self._on_drop("malformed", 1)
+            raise web.HTTPBadRequest(text=str(error)) from error
+        for taken, payload in enumerate(payloads):
+            if not self._take(sender, payload):
+                return web.Response(status=503, headers={TAKEN_HEADER: str(taken)}, text="the inbox is full")
+        return web.Response(text="")
+
+    def _take(self, sender: PeerId, payload: bytes) -> bool:
+        try:
+            message = decode(payload)
+        except Malformed:  # one bad message does not spoil the good ones around it
+            self._on_drop("malformed", 1)
+            return True
+        return self._on_message(sender, message)
+
+    async def _blob(self, request: web.Request) -> web.StreamResponse:
+        digest = Digest(request.match_info["digest"])
+        size = await self._blobs.size(digest)
+        if size is None:
+            raise web.HTTPNotFound(text=f"blob {digest} is not held here")
+        start, end = _range(request, size)
+        response = _blob_head(request, digest, start=start, end=end, size=size)
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            await self._stream(request, response, digest, start=start, end=end)
+        return response
+
+    async def _stream(self, request: web.Request, response: web.StreamResponse, digest: Digest, *, start: int, end: int) -> None:
+        pieces = self._blobs.read(digest, start=start, end=end)
+        try:
+            async for piece in pieces:  # sendfile cannot encrypt
+                await response.write(piece)
+            await response.write_eof()
+        except ConnectionError:
+            pass  # the other side has gone
+        except (NotFound, Corrupt, StoreBroken, OSError):
+            # The head has been sent: the only honest answer left is to break off, so that the other side sees it.
+            self._on_drop("blob_broken_off", 1)
+            _cut(request)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+
+    async def _forwarded(self, request: web.Request) -> web.StreamResponse:
+        if self._api is None:
+            raise web.HTTPServiceUnavailable(text="this peer serves no user API yet")
+        return await self._api(request, _sender(request))
+
+
+def _sender(request: web.Request) -> PeerId:
+    tls = request.get_extra_info("ssl_object")
+    if not isinstance(tls, PeerTLS) or tls.peer_id is None:
+        raise web.HTTPForbidden(text="the mesh port is for peers with a certificate of this mesh")
+    return tls.peer_id
+
+
+async def _body(request: web.Request) -> bytes:
+    """The whole body, within the time that its length allows; aiohttp itself would wait for ever."""
+    length = request.content_length
+    if length is None or length > POST_BYTES_MAX:
+        raise web.HTTPRequestEntityTooLarge(max_size=POST_BYTES_MAX, actual_size=length or POST_BYTES_MAX + 1)
+    try:
+        async with asyncio.timeout(POST_BASE_S + length / POST_BYTES_PER_S_MIN):
+            return await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="the body did not come in time") from error
+
+
+def _range(request: web.Request, size: int) -> tuple[int, int]:
+    """[start, end) of the one range that was asked for (RFC 9110, section 14.1.2), else everything."""
+    refusal = web.HTTPRequestRangeNotSatisfiable(headers={hdrs.CONTENT_RANGE: f"bytes */{size}"})
+    try:
+        asked = request.http_range
+    except ValueError:
+        raise refusal from None
+    if asked.start is None and asked.stop is None:
+        return 0, size
+    start, end, _ = asked.indices(size)
+    if start >= end:
+        raise refusal
+    return start, end
+
+
+def _blob_head(request: web.Request, digest: Digest, *, start: int, end: int, size: int) -> web.StreamResponse:
+    partial = hdrs.RANGE in request.headers
+    response = web.StreamResponse(status=206 if partial else 200)
+    response.content_type = "application/octet-stream"
+    response.content_length = end - start
+    response.headers[hdrs.ETAG] = f'"{digest}"'
+    response.headers[hdrs.ACCEPT_RANGES] = "bytes"
+    if partial:
+        response.headers[hdrs.CONTENT_RANGE] = f"bytes {start}-{end - 1}/{size}"
+    return response
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

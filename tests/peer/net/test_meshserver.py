@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import datetime as dt
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import blake3
+import pytest
+from aiohttp import web
+
+from peer.net.batches import join
+from peer.net.certificates import MeshCertificates, name_of
+from peer.net.meshserver import MeshServer
+from peer.net.outbox import TAKEN_HEADER
+from peer.net.sockets import bind_stream
+from protocol.errors import Unavailable
+from protocol.ids import PeerId
+from protocol.limits import BLOB_CHUNK_BYTES, POST_BYTES_MAX
+from protocol.wire.codec import encode
+from protocol.wire.seal import MeshKey
+from tests.peer.net.peers import OTHER_KEY, OTHER_NAME, HeldBlobs, MeshPeer, certificates_in, mesh_peer, wake
+from tests.waiting import wait_until
+
+CONTENT = bytes(range(256)) * 4_000  # about 1 MB, several pieces
+DIGEST = blake3.blake3(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def caller(tmp_path: Path) -> MeshCertificates:
+    return certificates_in(tmp_path / "caller")
+
+
+@pytest.fixture
+async def host(tmp_path: Path) -> AsyncIterator[MeshPeer]:
+    async def api(request: web.Request, sender: PeerId) -> web.StreamResponse:
+        text = f"{request.method} {request.rel_url.raw_path_qs} {sender} {await request.text()}"
+        return web.Response(text=text, status=201, headers={"X-Kept": "yes"})
+
+    async with mesh_peer(certificates_in(tmp_path / "host"), blobs=HeldBlobs(CONTENT), api=api) as peer:
+        yield peer
+
+
+@pytest.fixture
+async def session(caller: MeshCertificates) -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(ssl=caller.client_context())
+    async with aiohttp.ClientSession(connector=connector) as made:
+        yield made
+
+
+def url(host: MeshPeer, path: str) -> str:
+    return f"https://{host.address}{path}"
+
+
+async def post(session: aiohttp.ClientSession, host: MeshPeer, body: bytes) -> tuple[int, str | None]:
+    async with session.post(url(host, "/mesh/v1/messages"), data=body, server_hostname=name_of(host.id)) as response:
+        return response.status, response.headers.get(TAKEN_HEADER)
+
+
+async def get(session: aiohttp.ClientSession, host: MeshPeer, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+    where = url(host, f"/mesh/v1/blobs/{DIGEST}")
+    async with session.get(where, headers=headers, server_hostname=name_of(host.id)) as response:
+        return response.status, await response.read(), dict(response.headers)
+
+
+async def test_messages_arrive_in_order_under_the_proven_sender(
+    host: MeshPeer, session: aiohttp.ClientSession, caller: MeshCertificates
+):
+    messages = [wake(number) for number in range(20)]
+    assert await post(session, host, join(encode(each) for each in messages)) == (200, None)
+    assert host.received == [(caller.identity.peer_id, each) for each in messages]
+
+
+async def test_a_full_inbox_is_told_with_how_much_it_took(host: MeshPeer, session: aiohttp.ClientSession):
+    host.room = 3
+    assert await post(session, host, join(encode(wake(number)) for number in range(5))) == (503, "3")
+    assert len(host.received) == 3
+
+
+async def test_one_bad_message_is_counted_and_does_not_spoil_the_others(host: MeshPeer, session: aiohttp.ClientSession):
+    body = join([encode(wake(1)), b"garbage", b"", encode(wake(2))])
+    assert await post(session, host, body) == (200, None)
+    assert [message for _, message in host.received] == [wake(1), wake(2)]
+    assert host.dropped == {"malformed": 2}
+
+
+async def test_broken_framing_is_refused_as_a_whole(host: MeshPeer, session: aiohttp.ClientSession):
+    body = join([encode(wake(1))]) + b"\0\0"
+    assert (await post(session, host, body))[0] == 400
+    assert host.received == []
+    assert host.dropped == {"malformed": 1}
+
+
+async def test_a_body_above_the_limit_is_refused_by_its_header(host: MeshPeer, session: aiohttp.ClientSession):
+    headers = {"Content-Length": str(POST_BYTES_MAX + 1)}
+    where = url(host, "/mesh/v1/messages")
+    request = session.post(where, headers=headers, server_hostname=name_of(host.id), data=_never(), expect100=True)
+    async with request as response:
+        assert response.status == 413
+
+
+async def _never() -> AsyncIterator[bytes]:
+    raise AssertionError("the body was asked for")
+    yield b""
+
+
+async def test_a_blob_comes_whole_with_its_digest_as_tag(host: MeshPeer, session: aiohttp.ClientSession):
+    status, body, headers = await get(session, host)
+    assert (status, body) == (200, CONTENT)
+    assert headers["Etag"] == f'"{DIGEST}"'
+    assert headers["Content-Length"] == str(len(CONTENT))
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-", 0, len(CONTENT)),
+        (f"bytes={BLOB_CHUNK_BYTES + 7}-", BLOB_CHUNK_BYTES + 7, len(CONTENT)),
+        ("bytes=10-19", 10, 20),
+        ("bytes=-5", len(CONTENT) - 5, len(CONTENT)),
+        ("bytes=5-99999999999", 5, len(CONTENT)),
+    ],
+)
+async def test_a_range_comes_as_asked(host: MeshPeer, session: aiohttp.ClientSession, asked: str, start: int, end: int):
+    status, body, headers = await get(session, host, Range=asked)
+    assert (status, body) == (206, CONTENT[start:end])
+    assert headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(CONTENT)}"
+
+
+@pytest.mark.parametrize("asked", [f"bytes={len(CONTENT)}-", "bytes=9-3", "lines=1-2", "bytes=a-b"])
+async def test_a_range_that_is_none_is_refused(host: MeshPeer, session: aiohttp.ClientSession, asked: str):
+    status, _, headers = await get(session, host, Range=asked)
+    assert status == 416
+    assert headers["Content-Range"] == f"bytes */{len(CONTENT)}"
+
+
+async def test_head_tells_the_size_and_sends_nothing(host: MeshPeer, session: aiohttp.ClientSession):
+    async with session.head(url(host, f"/mesh/v1/blobs/{DIGEST}"), server_hostname=name_of(host.id)) as response:
+        assert response.status == 200
+        assert response.headers["Content-Length"] == str(len(CONTENT))
+        assert await response.read() == b""
+
+
+@pytest.mark.parametrize("digest", ["0" * 64, "..%2f..%2fetc%2fpasswd", "A" * 64])
+async def test_a_blob_that_is_not_held_or_no_digest_is_not_found(host: MeshPeer, session: aiohttp.ClientSession, digest: str):
+    async with session.get(url(host, f"/mesh/v1/blobs/{digest}"), server_hostname=name_of(host.id)) as response:
+        assert response.status == 404
+
+
+async def test_a_disk_that_fails_in_mid_blob_is_seen_as_a_break_not_as_an_end(tmp_path: Path, session: aiohttp.ClientSession):
+    blobs = HeldBlobs(CONTENT, cut_at=[BLOB_CHUNK_BYTES])
+    async with mesh_peer(certificates_in(tmp_path / "failing"), blobs=blobs) as host:
+        with pytest.raises(aiohttp.ClientError):
+            await get(session, host)
+        assert host.dropped == {"blob_broken_off": 1}
+        assert (await get(session, host))[1] == CONTENT
+
+
+async def test_forwarded_requests_reach_the_handler_with_the_proven_caller(
+    host: MeshPeer, session: aiohttp.ClientSession, caller: MeshCertificates
+):
+    where = url(host, "/mesh/v1/api/api/v1/jobs?limit=2")
+    async with session.put(where, data="body", server_hostname=name_of(host.id)) as response:
+        assert response.status == 201
+        assert await response.text() == f"PUT /mesh/v1/api/api/v1/jobs?limit=2 {caller.identity.peer_id} body"
+
+
+async def test_without_a_handler_forwarded_requests_are_unavailable(tmp_path: Path, session: aiohttp.ClientSession):
+    async with (
+        mesh_peer(certificates_in(tmp_path / "bare")) as host,
+        session.get(url(host, "/mesh/v1/api/x"), server_hostname=name_of(host.id)) as response,
+    ):
+        assert response.status == 503
+
+
+async def test_a_caller_without_a_certificate_is_refused(host: MeshPeer):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    await _refused(host, context)
+
+
+@pytest.mark.parametrize("mesh", [OTHER_KEY, OTHER_NAME], ids=["other key", "other name"])
+async def test_a_caller_of_another_mesh_is_refused(host: MeshPeer, tmp_path: Path, mesh: MeshKey):
+    certificates = certificates_in(tmp_path / "foreign", mesh=mesh)
+    context = certificates.client_context()
+    context.verify_mode = ssl.CERT_NONE  # it would refuse us first
+    context.sslobject_class = ssl.SSLObject
+    await _refused(host, context)
+
+
+async def test_a_caller_below_tls_1_3_is_refused(host: MeshPeer, caller: MeshCertificates):
+    context = caller.client_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    await _refused(host, context)
+
+
+async def _refused(host: MeshPeer, context: ssl.SSLContext) -> None:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+        with pytest.raises((aiohttp.ClientError, ConnectionError)):
+            await post(session, host, join([encode(wake(1))]))
+    assert host.received == []
+
+
+async def test_plain_http_gets_no_answer(host: MeshPeer):
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises((aiohttp.ClientError, ConnectionError)):
+            await session.get(f"http://{host.address}/mesh/v1/blobs/{DIGEST}")
+
+
+@pytest.mark.parametrize("years", [-30, 30])
+async def test_a_caller_whose_clock_is_decades_off_is_welcome(host: MeshPeer, tmp_path: Path, years: int):
+    now = dt.datetime.now(dt.UTC) + dt.timedelta(days=365 * years)
+    certificates = certificates_in(tmp_path / "caller", now=now)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=certificates.client_context())) as session:
+        assert await post(session, host, join([encode(wake(1))])) == (200, None)
+
+
+async def test_a_taken_port_is_refused_or_replaced(caller: MeshCertificates, host: MeshPeer):
+    server = MeshServer(caller, HeldBlobs(), host.take, on_drop=host.drop)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable, match="is taken"):
+        await server.listen("127.0.0.1", host.address.port)
+    address = await server.listen("127.0.0.1", host.address.port, or_any=True)
+    assert address.port not in (0, host.address.port)
+    await server.close()
+
+
+async def test_after_close_nobody_listens_and_connections_are_cut(tmp_path: Path, session: aiohttp.ClientSession):
+    async with mesh_peer(certificates_in(tmp_path / "short")) as host:
+        assert (await post(session, host, b""))[0] == 200
+        await host.server.close()
+        with pytest.raises(aiohttp.ClientError):
+            await post(session, host, b"")
+        with bind_stream("127.0.0.1", host.address.port) as sock:
+            assert sock.getsockname()[1] == host.address.port
+
+
+async def test_a_connection_that_never_speaks_tls_does_not_hold_up_the_others(host: MeshPeer, session: aiohttp.ClientSession):
+    with socket.create_connection((host.address.host, host.address.port)):
+        assert (await post(session, host, b""))[0] == 200
+
+
+async def test_a_reader_that_goes_away_in_mid_blob_leaves_no_trace(tmp_path: Path, caller: MeshCertificates):
+    blobs = HeldBlobs(bytes(64 * BLOB_CHUNK_BYTES))
+    async with mesh_peer(certificates_in(tmp_path / "big"), blobs=blobs) as host:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=caller.client_context())) as session:
+            where = url(host, f"/mesh/v1/blobs/{next(iter(blobs.contents))}")
+            response = await session.get(where, server_hostname=name_of(host.id))
+            await response.content.readany()
+            response.close()
+        await wait_until(lambda: not blobs.open_reads)
+        assert host.dropped == {}
