@@ -130,16 +130,12 @@ async def test_a_failing_checkpoint_is_broken_too(tmp_path: Path, disk: FailingD
     monkeypatch.setattr(limits, "WAL_PAGES_MAX", 0)
     database = Database(tmp_path / "journal.db", vfs=disk.name)
 
-    def commit_well_then_fail(connection: apsw.Connection) -> None:
-        put(1)(connection)
-        connection.set_commit_hook(lambda: False)
-
     def arm(_connection: apsw.Connection, _name: str, pages: int) -> int:
         disk.failing.add("xSync")  # after this commit's own fsync, before the checkpoint's
         return database._count_pages(_connection, _name, pages)
 
     await database.run(lambda connection: connection.set_wal_hook(arm))
-    await database.run(commit_well_then_fail)
+    await database.run(put(1))
     with pytest.raises(StoreBroken):
         await database.run(put(2))
     disk.failing.clear()
