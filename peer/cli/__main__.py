@@ -1,0 +1,5 @@
+"""`python -m peer.cli` is peerctl."""
+
+from peer.cli.main import main
+
+main()
