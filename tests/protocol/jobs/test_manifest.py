@@ -1,0 +1,106 @@
+"""Names that are confined, manifests whose digest does not depend on order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from protocol import limits
+from protocol.errors import Invalid
+from protocol.ids import Digest
+from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, clean_name, make_manifest
+
+
+def entry(name: str, digit: str = "0", size: int = 1) -> ManifestEntry:
+    return ManifestEntry(name, Digest(digit * 64), size)
+
+
+def refused(call: Callable[..., object], *args: object) -> str:
+    with pytest.raises(Invalid) as caught:
+        call(*args)
+    return f"{caught.value.code}: {caught.value.message}"
+
+
+def test_the_order_of_the_files_does_not_matter():
+    one = make_manifest("a.blend", [entry("a.blend"), entry("tex/b.png", "1")])
+    two = make_manifest("a.blend", [entry("tex/b.png", "1"), entry("a.blend")])
+    assert one == two
+    assert Manifest("a.blend", tuple(reversed(one.files))).digest() == one.digest()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        make_manifest("b.blend", [entry("a.blend"), entry("b.blend")]),
+        make_manifest("a.blend", [entry("a.blend", "1"), entry("b.blend")]),
+        make_manifest("a.blend", [entry("a.blend", size=2), entry("b.blend")]),
+        make_manifest("a.blend", [entry("a.blend")]),
+        EMPTY,
+    ],
+)
+def test_every_difference_changes_the_digest(other: Manifest):
+    assert make_manifest("a.blend", [entry("a.blend"), entry("b.blend")]).digest() != other.digest()
+
+
+def test_its_size_is_that_of_all_files():
+    assert make_manifest("a", [entry("a", size=5), entry("b", size=7)]).size == 12
+
+
+def test_a_manifest_that_contradicts_itself_is_refused(monkeypatch: pytest.MonkeyPatch):
+    assert refused(make_manifest, "a", [entry("a"), entry("a", "1")]).startswith("bad_manifest: the file name 'a' was sent twice")
+    assert refused(make_manifest, "x", [entry("a")]).startswith("bad_manifest: the main scene 'x'")
+    monkeypatch.setattr(limits, "FILES_PER_MANIFEST_MAX", 1)
+    assert refused(make_manifest, "a", [entry("a"), entry("b")]).startswith("bad_manifest: 2 files")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("a.blend", "a.blend"),
+        ("tex//b.png", "tex/b.png"),
+        ("tex\\b.png", "tex/b.png"),
+        ("./a", "a"),
+        ("tex/./b", "tex/b"),
+        ("é/ü", "é/ü"),
+    ],
+)
+def test_names_are_normalised(text: str, name: str):
+    assert clean_name(text) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "/",
+        "/etc/passwd",
+        "../a",
+        "a/../../b",
+        "a/..",
+        "..\\a",
+        "C:\\a",
+        "C:/a",
+        "\\\\host\\share",
+        "a\x00b",
+        "a\nb",
+        "x" * 1_025,
+    ],
+)
+def test_names_that_leave_the_folder_are_refused(text: str):
+    assert refused(clean_name, text).startswith("bad_file_name")
+
+
+@given(st.text(max_size=60))
+def test_a_name_is_confined_or_refused(text: str):
+    try:
+        name = clean_name(text)
+    except Invalid:
+        return
+    assert clean_name(name) == name
+    assert name
+    assert not name.startswith("/")
+    assert ".." not in name.split("/")
