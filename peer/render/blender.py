@@ -130,7 +130,7 @@ class BlenderRenderer:
             process = await self._take(key)
         except RendererMissing as error:
             raise RenderFailed(Failure("renderer", str(error))) from error
-        if process.opened != key:
+        if key is None or process.opened != key:
             process.opened = None
             try:
                 await process.ask({"do": "open", **_scene(tree, main, settings)})
@@ -257,7 +257,10 @@ def driver_command(command: tuple[str, ...], home: Home) -> tuple[str, ...]:
 
 
 async def scene_key(tree: Path, main: str, settings: RenderSettings) -> object:
-    """What two sessions must share to share an opened scene: names, settings, and the main file as it lies there now."""
+    """What two sessions must share to share an opened scene: names, settings, and the main file as it lies there now.
+
+    None when there is no such file: nothing is shared then.
+    """
     path = tree / main
     try:
         status = await asyncio.to_thread(path.stat)

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ class DriverProcess:
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
         self._token = secrets.token_hex(8)
+        self._temporary = launch.scratch / "tmp" / self._token
         self._requests = Requests()
         self._log = LogReader(self._token, self._marked, self._sampled)
         self._verdict: Failure | None = None
@@ -149,13 +151,13 @@ class DriverProcess:
         await self._settle_tasks()
 
     async def _spawn(self) -> None:
-        home, temporary = self._launch.scratch / "home", self._launch.scratch / "tmp"
-        for folder in (home, temporary):
+        home = self._launch.scratch / "home"
+        for folder in (home, self._temporary):
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         command_read, command_write = os.pipe()
         report_read, report_write = os.pipe()
         try:
-            self._process = await self._start_child(command_read, report_write, home, temporary)
+            self._process = await self._start_child(command_read, report_write, home)
         except OSError as error:
             for descriptor in (command_write, report_read):
                 os.close(descriptor)
@@ -163,10 +165,10 @@ class DriverProcess:
         finally:
             for descriptor in (command_read, report_write):
                 os.close(descriptor)
-        await asyncio.to_thread(self._launch.registry.add, self._process.pid)
+        await asyncio.to_thread(self._launch.registry.add, self._process.pid, self._temporary)
         await self._attach(command_write, report_read)
 
-    async def _start_child(self, commands: int, reports: int, home: Path, temporary: Path) -> asyncio.subprocess.Process:
+    async def _start_child(self, commands: int, reports: int, home: Path) -> asyncio.subprocess.Process:
         wishes = {"parent": os.getpid(), "niceness": NICENESS, "memory_bytes": self._launch.memory_bytes}
         launcher = (sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(wishes))
         return await asyncio.create_subprocess_exec(
@@ -179,8 +181,8 @@ class DriverProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=environment(self._launch.environ, home=home, temporary=temporary),
-            cwd=temporary,
+            env=environment(self._launch.environ, home=home, temporary=self._temporary),
+            cwd=self._temporary,
             pass_fds=(commands, reports),
             start_new_session=True,
         )
@@ -300,8 +302,10 @@ class DriverProcess:
             self._verdict = self._cause(returncode, words)
         self._launch.registry.remove(self._process.pid)
         if not self._ready.done():
-            self._ready.set_result({"event": "missing", "text": words.strip() or platform.ended_by(returncode)})
+            text = words.strip() or (self._verdict.reason if returncode < 0 else platform.ended_by(returncode))
+            self._ready.set_result({"event": "missing", "text": text})
         self._fail_all(words)
+        await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
         for transport in (self._commands, self._reports):
             if transport is not None:
                 transport.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ _SAME_START_S = 2.0
 class _Entry:
     pid: int
     born: float
+    folder: str
     daemon: int
     daemon_born: float
 
@@ -31,12 +33,12 @@ class ProcessRegistry:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, pid: int) -> None:
-        """Remember a process that this daemon has just started."""
+    def add(self, pid: int, folder: Path) -> None:
+        """Remember a process that this daemon has just started, and the folder of its temporary files."""
         born, own = platform.born_at(pid), platform.born_at(os.getpid())
         if born is None or own is None:
             return
-        row = {"pid": pid, "born": born, "daemon": os.getpid(), "daemon_born": own}
+        row = {"pid": pid, "born": born, "folder": str(folder), "daemon": os.getpid(), "daemon_born": own}
         self._path(pid).write_text(json.dumps(row))
 
     def remove(self, pid: int) -> None:
@@ -44,7 +46,10 @@ class ProcessRegistry:
         self._path(pid).unlink(missing_ok=True)
 
     def reap(self) -> list[int]:
-        """End every process whose daemon is gone, with its group; their pids. Processes of living daemons stay."""
+        """End every process whose daemon is gone, with its group and its temporary files; their pids.
+
+        Processes of living daemons stay.
+        """
         ended = []
         for path in sorted(self._folder.glob("*.json")):
             entry = _read(path)
@@ -53,6 +58,8 @@ class ProcessRegistry:
             if entry is not None and _is(entry.pid, entry.born) and platform.leads_group(entry.pid):
                 platform.signal_group(entry.pid, kill=True)
                 ended.append(entry.pid)
+            if entry is not None:
+                shutil.rmtree(entry.folder, ignore_errors=True)
             path.unlink(missing_ok=True)
         return ended
 
@@ -69,5 +76,5 @@ def _read(path: Path) -> _Entry | None:
     """An entry, or None for a file that a crash left half-written."""
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
         row = json.loads(path.read_text())
-        return _Entry(int(row["pid"]), float(row["born"]), int(row["daemon"]), float(row["daemon_born"]))
+        return _Entry(int(row["pid"]), float(row["born"]), str(row["folder"]), int(row["daemon"]), float(row["daemon_born"]))
     return None

@@ -7,8 +7,12 @@ import struct
 
 
 def unique(text: str, taken: set[str]) -> str:
-    """A file name from whatever the artist wrote: letters, digits, `-`, `_` and no other; different from `taken`."""
+    """A file name from whatever the artist wrote: letters, digits, `-`, `_` and no other; different from `taken`.
+
+    Never ends in a digit, since Blender appends the frame's number.
+    """
     stem = re.sub(r"[^A-Za-z0-9_-]+", "_", text.replace("#", "")).strip("_")[:60] or "output"
+    stem += "_" if stem[-1].isdigit() else ""
     name, number = stem, 1
     while name.lower() in taken:
         number += 1

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from peer.render.blender import BlenderOptions, BlenderRenderer
+from peer.render.find import Surroundings, candidates, check_choices, find_renderers
+from peer.render.null import NullRenderer
+from protocol.errors import Invalid
+
+
+@pytest.fixture
+def options(tmp_path):
+    return BlenderOptions(tmp_path / "scratch", tmp_path / "pids", os.environ)
+
+
+NOTHING = Surroundings(which=lambda name, path: None, has_bpy=lambda: False)
+BOTH = Surroundings(which=lambda name, path: f"/usr/bin/{name}", has_bpy=lambda: True)
+
+
+def test_no_choice_is_auto_and_each_counts_once():
+    assert check_choices([]) == ["auto"]
+    assert check_choices(["null", "blender", "null"]) == ["null", "blender"]
+
+
+def test_an_unknown_renderer_is_refused_with_those_there_are():
+    with pytest.raises(Invalid, match="'maya' is unknown; choose one of auto, blender, bpy, null"):
+        check_choices(["maya"])
+
+
+def test_auto_prefers_the_module(options):
+    found = candidates("auto", options, BOTH)
+    assert [renderer.home for renderer in found if isinstance(renderer, BlenderRenderer)] == ["bpy", "program"]
+
+
+def test_a_named_program_is_asked_for_by_its_path(options, tmp_path):
+    asked: list[str] = []
+
+    def which(name: str, path: str | None) -> str | None:
+        asked.append(name)
+        return None
+
+    (text,) = candidates("blender", options, Surroundings(program=tmp_path / "blender-4.5" / "blender", which=which))
+    assert asked == [str(tmp_path / "blender-4.5" / "blender")]
+    assert isinstance(text, str)
+    assert str(tmp_path) in text
+
+
+async def test_without_any_blender_the_peer_learns_both_remedies(options):
+    found = await find_renderers([], options, NOTHING)
+    assert found.renderers == ()
+    (text,) = found.missing
+    assert "pip install 'rendermesh[blender]'" in text
+    assert "apt-get install -y blender" in text
+
+
+async def test_auto_never_means_null(options):
+    assert not [entry for entry in candidates("auto", options, BOTH) if isinstance(entry, NullRenderer)]
+    found = await find_renderers(["null"], options, NOTHING)
+    ((renderer, capabilities),) = found.renderers
+    assert (renderer.name, capabilities.home, found.missing) == ("null", "null", ())
+
+
+async def test_a_candidate_that_does_not_start_makes_room_for_the_next(options):
+    """Both are programs that end at once."""
+    around = Surroundings(which=lambda name, path: "/bin/false", has_bpy=lambda: False)
+    found = await find_renderers(["blender", "null"], options, around)
+    assert [renderer.name for renderer, _ in found.renderers] == ["null"]
+    assert "Blender does not start" in found.missing[0]
+
+
+@pytest.mark.blender
+async def test_auto_finds_the_blender_of_this_machine(options, kitchen):
+    around = Surroundings(
+        which=lambda name, path: kitchen.command[0] if kitchen.home == "program" else None, has_bpy=lambda: kitchen.home == "bpy"
+    )
+    found = await find_renderers(["auto"], options, around)
+    ((renderer, capabilities),) = found.renderers
+    assert capabilities.home == kitchen.home
+    await renderer.close()
+    assert "bpy" not in sys.modules
