@@ -23,11 +23,13 @@ from urllib3.exceptions import (
     HTTPError,
     NameResolutionError,
     NewConnectionError,
+    ProtocolError,
     ReadTimeoutError,
     SSLError,
 )
 
 from peer.cli import bounds
+from peer.cli.earlyanswer import ListeningManager
 from peer.cli.failures import Busy, CliError, Exit, Unreachable, from_answer
 from peer.cli.settings import Host
 
@@ -220,22 +222,29 @@ class MeshClient:
         return response
 
     def _sent(self, host: Host, call: Call) -> urllib3.BaseHTTPResponse:
-        timeout = urllib3.Timeout(connect=call.send_timeout_s, read=call.read_timeout_s)
         try:
-            return self._pool(host).urlopen(
-                call.method,
-                host.url + call.target,
-                body=call.body() if call.body is not None else None,
-                headers={**self._credentials(host), **call.headers},
-                timeout=timeout,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
+            try:
+                return self._sent_once(host, call)
+            except ProtocolError:
+                if call.body is not None:
+                    raise
+                return self._sent_once(host, call)  # an idle connection that the peer closed just now says nothing about it
         except SSLError as error:
             raise _unverified(host, error) from None
         except (HTTPError, OSError) as error:
             raise _Down(_reason(error), slow=isinstance(error, ReadTimeoutError)) from None
+
+    def _sent_once(self, host: Host, call: Call) -> urllib3.BaseHTTPResponse:
+        return self._pool(host).urlopen(
+            call.method,
+            host.url + call.target,
+            body=call.body() if call.body is not None else None,
+            headers={**self._credentials(host), **call.headers},
+            timeout=urllib3.Timeout(connect=call.send_timeout_s, read=call.read_timeout_s),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
 
     def _credentials(self, host: Host) -> dict[str, str]:
         base = {"User-Agent": "peerctl", "Accept": "*/*"}
@@ -259,15 +268,15 @@ class MeshClient:
 
 def _make_pool(host: Host) -> urllib3.PoolManager:
     if not host.url.startswith("https:") and host.ca is None:
-        return urllib3.PoolManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1)
+        return ListeningManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1)
     try:
         context = ssl.create_default_context(cafile=host.ca)
     except (OSError, ssl.SSLError) as error:
         raise CliError(Exit.USAGE, f"cannot use the authority's file {host.ca!r}", why=str(error)) from None
     if host.mesh_ca:
         context.check_hostname = False
-        return urllib3.PoolManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1, ssl_context=context, assert_hostname=False)
-    return urllib3.PoolManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1, ssl_context=context)
+        return ListeningManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1, ssl_context=context, assert_hostname=False)
+    return ListeningManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1, ssl_context=context)
 
 
 def _refuse(reply: Reply) -> None:

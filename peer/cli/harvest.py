@@ -56,7 +56,12 @@ class Harvest:
 def done_frames(invocation: Invocation, job: dict[str, Any]) -> Iterable[int]:
     """Numbers of the frames that are done."""
     rows = invocation.client.pages(job_path(job, "frames"), "frames", state="done")
-    return [row["frame"] for row in rows if isinstance(row.get("frame"), int) and row.get("state", "done") == "done"]
+    return [row["frame"] for row in rows if has_picture(row)]
+
+
+def has_picture(row: dict[str, Any]) -> bool:
+    """Whether a frame is done and has a file to fetch (a renderer may be told to write none)."""
+    return isinstance(row.get("frame"), int) and row.get("state") == "done" and row.get("digest") is not None
 
 
 def fetch_with_progress(invocation: Invocation, fetcher: Fetcher, frames: list[int]) -> None:

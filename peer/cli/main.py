@@ -82,8 +82,14 @@ def run(given: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)
-    except BrokenPipeError:
+    except OSError as error:
         _forget_stdout()
+        if not isinstance(error, BrokenPipeError):
+            Screen().fail(
+                CliError(
+                    Exit.ERROR, "the output could not be written", why=str(error), remedy="free space there, or write elsewhere"
+                )
+            )
         return int(Exit.ERROR)
     return result if isinstance(result, int) else int(Exit.OK)
 

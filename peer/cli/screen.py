@@ -34,8 +34,8 @@ class Screen:
         return sys.stderr.isatty()
 
     def data(self, text: str) -> None:
-        """One line of data, at once."""
-        sys.stdout.write(text + "\n")
+        """Lines of data, at once. They are written one by one: CPython forgets a broken pipe in mid-way of a large write."""
+        sys.stdout.writelines(f"{line}\n" for line in text.split("\n"))
         sys.stdout.flush()
 
     def document(self, kind: str, content: Mapping[str, Any], *, compact: bool = False) -> None:

@@ -37,6 +37,7 @@ def send_form(
     form = Form(fields, files)
     invocation.client.get(_PATH, limit="1")
     headers = {"Content-Type": form.content_type, "Content-Length": str(form.length), "Idempotency-Key": key}
+    headers["Connection"] = "close"  # a peer may answer before the end of the body: nothing can follow on that connection
     with meter(invocation.screen, "sending", octets_=True, quiet=form.file_bytes < bounds.QUIET_UPLOAD_BYTES) as gauge:
 
         def body() -> Iterable[bytes]:

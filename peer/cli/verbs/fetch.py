@@ -32,13 +32,13 @@ def fetch(invocation: Invocation, job: str, frames: str | None, folder: Path | N
     that some frames are not finished (or failed), 1 that some could not be fetched.
     """
     from peer.cli.fetching import Fetcher, safe_folder_name
-    from peer.cli.harvest import fetch_with_progress, missing_frames, report, say_missing
+    from peer.cli.harvest import fetch_with_progress, has_picture, missing_frames, report, say_missing
 
     found = find_job(invocation, job)
     target = folder or Path(safe_folder_name(str(found.get("name") or job_id(found))))
     rows = _rows(invocation, found, frames)
     fetcher = Fetcher(invocation.client, found, target)
-    fetch_with_progress(invocation, fetcher, [row["frame"] for row in rows if row.get("state") == "done"])
+    fetch_with_progress(invocation, fetcher, [row["frame"] for row in rows if has_picture(row)])
     tally, missing = fetcher.tally, missing_frames(rows)
     report(invocation, tally, target)
     say_missing(invocation, missing)

@@ -20,8 +20,28 @@ from blake3 import blake3
 
 T = TypeVar("T")
 FIELDS = frozenset(
-    "frames name priority scene_name view_layer camera engine device blender samples resolution format max_attempts "
-    "frame_timeout_s threads on_warning durability label renderer settings".split()
+    [
+        "frames",
+        "name",
+        "priority",
+        "scene_name",
+        "view_layer",
+        "camera",
+        "engine",
+        "device",
+        "blender",
+        "samples",
+        "resolution",
+        "format",
+        "max_attempts",
+        "frame_timeout_s",
+        "threads",
+        "on_warning",
+        "durability",
+        "label",
+        "renderer",
+        "settings",
+    ]
 )
 FINAL = ("completed", "failed", "cancelled")
 
@@ -166,6 +186,7 @@ class FakeMesh:
         """Stop everything."""
         for peer in self.peers:
             peer.stop()
+        self.call(_settle())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(20)
         self._loop.close()
@@ -196,6 +217,14 @@ def problem(status: int, code: str, detail: str, *, headers: dict[str, str] | No
     """An RFC 9457 answer."""
     body = {"type": "about:blank", "title": "Refused", "status": status, "code": code, "detail": detail, **more}
     return web.json_response(body, status=status, content_type="application/problem+json", headers=headers)
+
+
+async def _settle() -> None:
+    """Let what the servers still do come to its end."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
 
 
 class Refused(Exception):
@@ -297,7 +326,9 @@ class FakePeer:
             return self._accepted(self.mesh.jobs[self.mesh.keys[key]])
         unknown = [name for name in spec if name not in FIELDS]
         if unknown:
-            return problem(422, "unknown_field", f"there is no field {unknown[0]!r}", errors=[{"field": unknown[0], "message": "unknown"}])
+            return problem(
+                422, "unknown_field", f"there is no field {unknown[0]!r}", errors=[{"field": unknown[0], "message": "unknown"}]
+            )
         text = spec.get("frames", "1-3")
         match = re.fullmatch(r"(\d+)-(\d+)", text)
         if match is None or int(match[2]) < int(match[1]):
@@ -422,9 +453,10 @@ class FakePeer:
         await response.prepare(request)
         sent = int(request.headers.get("Last-Event-ID", 0))
         while True:
-            for event in events[sent:]:
+            fresh = events[sent:]
+            for event in fresh:
                 await response.write(f"id: {event['id']}\nevent: {event['event']}\ndata: {json.dumps(event)}\n\n".encode())
-            sent = max(sent, len(events))
+            sent += len(fresh)
             if request.query.get("follow") == "false":
                 return response
             await asyncio.sleep(0.01)

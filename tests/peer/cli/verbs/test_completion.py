@@ -17,6 +17,12 @@ def test_an_unknown_shell(peerctl: Peerctl) -> None:
 
 
 def test_what_the_script_asks_is_answered() -> None:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "_PEERCTL_COMPLETE": "bash_complete", "COMP_WORDS": "peerctl sub", "COMP_CWORD": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "_PEERCTL_COMPLETE": "bash_complete",
+        "COMP_WORDS": "peerctl sub",
+        "COMP_CWORD": "1",
+    }
     done = subprocess.run([sys.executable, "-m", "peer.cli"], env=env, capture_output=True, text=True, timeout=20, check=False)
     assert done.stdout.split() == ["plain,submit"]

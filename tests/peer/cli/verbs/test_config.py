@@ -11,7 +11,11 @@ from tests.peer.cli.fakemesh import FakePeer
 
 
 def test_show_with_and_without_origin(peer: FakePeer, peerctl: Peerctl) -> None:
-    assert [line.split() for line in peerctl("config", "show").out.splitlines()] == [["NAME", "VALUE"], ["port", "7700"], ["mesh_key", "***"]]
+    assert [line.split() for line in peerctl("config", "show").out.splitlines()] == [
+        ["NAME", "VALUE"],
+        ["port", "7700"],
+        ["mesh_key", "***"],
+    ]
     assert "environment PEER_MESH_KEY" in peerctl("config", "show", "--origin").out
 
 

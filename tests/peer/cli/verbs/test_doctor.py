@@ -8,7 +8,9 @@ from tests.peer.cli.conftest import Peerctl
 
 
 @pytest.mark.parametrize(("result", "code"), [("ok", 0), ("warn", 0), ("fail", 1)])
-def test_it_fails_only_for_failures(peerctl: Peerctl, monkeypatch: pytest.MonkeyPatch, result: diagnosis.Result, code: int) -> None:
+def test_it_fails_only_for_failures(
+    peerctl: Peerctl, monkeypatch: pytest.MonkeyPatch, result: diagnosis.Result, code: int
+) -> None:
     monkeypatch.setattr(diagnosis, "examine", lambda _: iter([Finding("disk", result, "2 MB free", "free space")]))
     ran = peerctl("doctor")
     assert ran.code == code

@@ -9,7 +9,15 @@ Program = Callable[..., subprocess.Popen[str]]
 
 
 def event(number: int) -> dict[str, object]:
-    return {"id": str(number), "time": "2026-01-02T03:04:05Z", "event": "peer_joined", "peer": "ab" * 32, "job": None, "frame": None, "address": f"x{number}"}
+    return {
+        "id": str(number),
+        "time": "2026-01-02T03:04:05Z",
+        "event": "peer_joined",
+        "peer": "ab" * 32,
+        "job": None,
+        "frame": None,
+        "address": f"x{number}",
+    }
 
 
 def test_the_kept_ones_and_an_end(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:

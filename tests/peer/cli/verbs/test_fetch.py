@@ -60,7 +60,20 @@ def test_frames_that_are_missing_are_named(job: FakeJob, peerctl: Peerctl) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["../../x.png", "/etc/x.png", "a/../../x.png", "..\\x.png", "C:x.png", "", ".", "x\n.png", "~/x.png", "out/../../../x", "x" * 1100]
+    "name",
+    [
+        "../../x.png",
+        "/etc/x.png",
+        "a/../../x.png",
+        "..\\x.png",
+        "C:x.png",
+        "",
+        ".",
+        "x\n.png",
+        "~/x.png",
+        "out/../../../x",
+        "x" * 1100,
+    ],
 )
 def test_hostile_names_are_not_written(job: FakeJob, peerctl: Peerctl, tmp_path: Path, name: str) -> None:
     job.outputs[2] = [(name, b"evil")]
@@ -95,6 +108,13 @@ def test_several_outputs_of_a_frame_in_folders(job: FakeJob, peerctl: Peerctl) -
     assert peerctl("fetch", "castle", "-d", "out", "-f", "1").code == 0
     assert Path("out/layers/a depth é.exr").read_bytes() == b"depth"
     assert Path("out/a_L.png").read_bytes() == b"left"
+
+
+def test_frames_without_a_picture_are_no_problem(mesh: FakeMesh, job: FakeJob, peerctl: Peerctl) -> None:
+    job.outputs = {frame: [] for frame in job.frames}
+    ran = peerctl("fetch", "castle", "-d", "out")
+    assert ran.code == 0
+    assert "fetched 0 files" in ran.err
 
 
 def test_a_wrong_byte_is_never_kept(mesh: FakeMesh, job: FakeJob, peerctl: Peerctl) -> None:

@@ -26,4 +26,8 @@ def test_only_those_of_one_state(mesh: FakeMesh, peer: FakePeer, peerctl: Peerct
 def test_json_is_a_contract(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:
     job = mesh.add("castle", [1, 2])
     job.done, job.stands_still = [1], True
-    assert json.loads(peerctl("frames", "castle", "--json").out) == {"apiVersion": "peerctl/v1", "kind": "Frames", "frames": job.rows()}
+    assert json.loads(peerctl("frames", "castle", "--json").out) == {
+        "apiVersion": "peerctl/v1",
+        "kind": "Frames",
+        "frames": job.rows(),
+    }

@@ -38,7 +38,9 @@ def test_wide_shows_more_and_is_never_cut(mesh: FakeMesh, peer: FakePeer, peerct
 def test_only_one_state(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:
     mesh.add("a", [1])
     mesh.add("b", [1]).state = "held"
-    assert peerctl("jobs", "--state", "held", "-o", "name").out.split() == [job.id for job in mesh.jobs.values() if job.name == "b"]
+    assert peerctl("jobs", "--state", "held", "-o", "name").out.split() == [
+        job.id for job in mesh.jobs.values() if job.name == "b"
+    ]
     assert peerctl("jobs", "--state", "sleepy").code == 2
 
 

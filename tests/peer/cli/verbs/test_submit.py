@@ -19,19 +19,23 @@ def only(mesh: FakeMesh) -> FakeJob:
     return job
 
 
-def test_a_scene_arrives_with_its_fields_and_assets(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path, tmp_path: Path) -> None:
+def test_a_scene_arrives_with_its_fields_and_assets(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path, tmp_path: Path
+) -> None:
     odd = scene.parent / "textures" / 'br"ick wall é.png'
     odd.parent.mkdir()
     odd.write_bytes(b"brick")
     sky = tmp_path / "sky.hdr"
     sky.write_bytes(b"sky")
-    flags = "--priority 70 --engine CYCLES --samples 16 --resolution 320x180 --format PNG --on-warning accept --threads 2 --camera Cam".split()
-    flags += "--scene-name Main --view-layer VL --durability local --frame-timeout 30 --max-attempts 2 --blender 5.0 --device cpu".split()
-    ran = peerctl("submit", scene, "-f", "1-4", "--asset", "textures", "--asset", f"hdr/sky.hdr={sky}", "--label", "show=a", "--label", "shot=b=c", *flags)
+    flags = """--priority 70 --engine CYCLES --samples 16 --resolution 320x180 --format PNG --on-warning accept --threads 2
+        --camera Cam --scene-name Main --view-layer VL --durability local --frame-timeout 30 --max-attempts 2 --blender 5.0
+        --device cpu --asset textures --label show=a --label shot=b=c -f 1-4""".split()  # noqa: SIM905
+    ran = peerctl("submit", scene, "--asset", f"hdr/sky.hdr={sky}", *flags)
     assert ran.code == 0, ran.err
     job = only(mesh)
     assert job.id in ran.out
-    assert job.files == {"scene:castle.blend": scene.read_bytes(), 'textures/br"ick wall é.png': b"brick", "hdr/sky.hdr": b"sky"}
+    files = {"scene:castle.blend": scene.read_bytes(), 'textures/br"ick wall é.png': b"brick", "hdr/sky.hdr": b"sky"}
+    assert job.files == files
     assert job.spec == {
         "frames": "1-4", "name": "castle", "priority": "70", "engine": "CYCLES", "samples": "16", "resolution": "320x180",
         "format": "PNG", "on_warning": "accept", "threads": "2", "camera": "Cam", "scene_name": "Main", "view_layer": "VL",
@@ -41,7 +45,21 @@ def test_a_scene_arrives_with_its_fields_and_assets(mesh: FakeMesh, peer: FakePe
 
 
 def test_a_null_job_needs_no_scene(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:
-    ran = peerctl("submit", "--renderer", "null", "--setting", "frame_ms=30", "--setting", "output=none", "-f", "1-2", "--priority", "3", "-o", "name")
+    ran = peerctl(
+        "submit",
+        "--renderer",
+        "null",
+        "--setting",
+        "frame_ms=30",
+        "--setting",
+        "output=none",
+        "-f",
+        "1-2",
+        "--priority",
+        "3",
+        "-o",
+        "name",
+    )
     assert ran.code == 0
     assert ran.out == only(mesh).id + "\n"
     sent = next(seen.json for seen in mesh.seen if seen.method == "POST")
@@ -51,8 +69,8 @@ def test_a_null_job_needs_no_scene(mesh: FakeMesh, peer: FakePeer, peerctl: Peer
 def test_the_acceptance_as_json_is_a_contract(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path) -> None:
     ran = peerctl("submit", scene, "--json")
     assert json.loads(ran.out) == {
-        "apiVersion": "peerctl/v1", "kind": "Submission", "id": only(mesh).id, "name": "castle", "state": "queued", "owner": peer.id,
-        "durability": {"copies": 2},
+        "apiVersion": "peerctl/v1", "kind": "Submission", "id": only(mesh).id, "name": "castle", "state": "queued",
+        "owner": peer.id, "durability": {"copies": 2},
     }  # fmt: skip
 
 
@@ -63,7 +81,10 @@ def test_the_acceptance_as_json_is_a_contract(mesh: FakeMesh, peer: FakePeer, pe
         (["nowhere.blend"], "nowhere.blend"),
         (["castle.blend", "--asset", "nowhere.png"], "nowhere.png"),
         (["castle.blend", "--asset", "/etc/passwd"], "does not stand below the scene's folder"),
-        (["castle.blend", "--asset", "x.png=castle.blend", "--asset", "x.png=castle.blend"], "two files would be sent as 'x.png'"),
+        (
+            ["castle.blend", "--asset", "x.png=castle.blend", "--asset", "x.png=castle.blend"],
+            "two files would be sent as 'x.png'",
+        ),
         (["castle.blend", "--setting", "frame_ms"], "--setting"),
         (["--renderer", "null", "--asset", "castle.blend"], "--asset needs a SCENE"),
     ],
@@ -77,7 +98,9 @@ def test_usage_is_refused_before_anything_is_sent(
     assert not mesh.seen
 
 
-def test_what_the_peer_refuses_is_shown_with_code_and_remedy(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path) -> None:
+def test_what_the_peer_refuses_is_shown_with_code_and_remedy(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path
+) -> None:
     ran = peerctl("submit", scene, "-f", "48-1")
     assert ran.code == 10
     assert "error: frames: cannot read '48-1'" in ran.err
@@ -88,7 +111,8 @@ def test_what_the_peer_refuses_is_shown_with_code_and_remedy(mesh: FakeMesh, pee
 
 
 @pytest.mark.parametrize(
-    ("failing", "code", "state"), [(frozenset(), 0, "completed"), (frozenset({2}), 9, "failed"), (frozenset({1, 2, 3}), 1, "failed")]
+    ("failing", "code", "state"),
+    [(frozenset(), 0, "completed"), (frozenset({2}), 9, "failed"), (frozenset({1, 2, 3}), 1, "failed")],
 )
 def test_wait_ends_with_what_became_of_the_job(
     mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path, failing: frozenset[int], code: int, state: str
@@ -177,7 +201,9 @@ def test_a_host_that_dies_in_mid_upload_makes_no_second_job(mesh: FakeMesh, peer
     assert [seen.peer for seen in mesh.seen if seen.method == "POST"] == ["first", "second"]
 
 
-def test_two_submissions_draw_two_keys_and_a_given_key_gives_one_job(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path) -> None:
+def test_two_submissions_draw_two_keys_and_a_given_key_gives_one_job(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path
+) -> None:
     peerctl("submit", scene)
     peerctl("submit", scene)
     assert len(mesh.jobs) == 2

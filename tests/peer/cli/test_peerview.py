@@ -1,0 +1,54 @@
+from typing import Any
+
+import pytest
+
+from peer.cli.peerview import COLUMNS, FIELDS, checks_text, mesh_word, renderers_text
+
+
+def peer(**more: Any) -> dict[str, Any]:
+    return {
+        "id": "ab" * 32,
+        "name": "r1",
+        "state": "alive",
+        "capabilities": [{"renderer": "blender", "version": "5.0.1"}],
+        "checks": [],
+        **more,
+    }
+
+
+def test_a_word_for_the_mesh() -> None:
+    assert mesh_word([peer(), peer()]) == ("healthy", "2 of 2 peers alive")
+    assert mesh_word([peer(), peer(name="r2", state="suspect")]) == ("degraded", "1 of 2 peers alive; r2 is suspect")
+    assert mesh_word([peer(), peer(state="left")])[0] == "healthy"
+    assert mesh_word([peer(capabilities=[])])[0] == "critical"
+    assert mesh_word([])[0] == "critical"
+    ailing = peer(checks=[{"name": "disk", "status": "critical", "output": "2 % free"}])
+    assert mesh_word([ailing]) == ("degraded", "1 of 1 peers alive; r1: disk critical (2 % free)")
+
+
+@pytest.mark.parametrize(
+    ("checks", "text"),
+    [
+        ([], ""),
+        ([{"name": "a", "status": "passing"}], "passing"),
+        ({"a": "passing", "b": "warning"}, "b warning"),
+        ({"a": {"status": "critical"}}, "a critical"),
+        ({"checks": [{"id": "a", "status": "critical"}]}, "a critical"),
+        (None, ""),
+    ],
+)
+def test_checks_in_every_shape(checks: Any, text: str) -> None:
+    assert checks_text({"checks": checks}) == text
+
+
+def test_renderers_are_named_once() -> None:
+    rows = [{"renderer": "blender", "version": "5.0.1"}, {"renderer": "blender", "version": "5.0.1"}, {"renderer": "null"}]
+    assert renderers_text({"capabilities": rows}) == "blender 5.0.1, null"
+    assert renderers_text({"capabilities": {"renderers": rows}}) == "blender 5.0.1, null"
+    assert renderers_text({}) == "none"
+
+
+def test_a_peer_with_nothing_in_it_is_shown() -> None:
+    for column in (*COLUMNS, *FIELDS):
+        assert isinstance(column.value({}), str)
+    assert {column.title: column.value({"rtt_ms": 0.44, "labels": ["a=b"]}) for column in FIELDS}["RTT"] == "0.4 ms"
