@@ -191,7 +191,8 @@ class Node:
 
     def peers(self) -> list[PeerView]:
         """Everyone in the mesh as this peer sees it."""
-        return self.roster.views({member.peer: member.rtt_ms for member in self.swim.members()})
+        rtt_ms = {member.peer: None if member.rtt_s is None else round(1000 * member.rtt_s, 3) for member in self.swim.members()}
+        return self.roster.views(rtt_ms)
 
     def busy(self, now: Now) -> tuple[float, list[str]] | None:
         """None when a slot is free; else the seconds until one is, and the user ports of peers with a free slot."""

@@ -94,6 +94,7 @@ class FrameFiles:
     generation: int
     outputs: tuple[Output, ...]
     log: Digest | None
+    log_size: int
     holders: tuple[PeerId, ...]
 
 

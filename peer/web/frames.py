@@ -15,7 +15,6 @@ from peer.web.replies import as_json
 from peer.web.requests import bad_cursor, frame_number, page_limit
 from peer.web.shapes import frame_json, output_json
 from peer.web.site import Site, site_of
-from protocol import limits
 from protocol.errors import Conflict, NotFound
 from protocol.jobs.results import Output
 from protocol.views import FrameFiles, FrameState, JobView
@@ -86,7 +85,7 @@ async def get_log(request: web.Request) -> web.StreamResponse:
         files = site.mesh.files(view.id, frame)
         if files is None or files.log is None:
             raise NotFound("no_log", f"there is no log of frame {frame} yet")
-        await bring(site, files.log, size=limits.FRAME_LOG_BYTES_MAX, holders=files.holders)
+        await bring(site, files.log, size=files.log_size, holders=files.holders)
         return await serve(request, files.log, content_type="text/plain")
 
     return await at_holder(request, handle)

@@ -39,13 +39,14 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class FrameResult:
-    """One ended attempt: outputs, or a failure. `seconds` is the render's own wall time; `log` a blob or None."""
+    """One ended attempt: outputs, or a failure. `seconds` is the render's own wall time; `log` a blob of `log_size` bytes."""
 
     outputs: tuple[Output, ...]
     failure: Failure | None
     seconds: float
     device: str = "cpu"
     log: Digest | None = None
+    log_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ class JobFold:
         return () if self.replica_set is None else self.replica_set.peers
 
     def blobs_of(self, fact: Fact) -> Iterator[tuple[Digest, int]]:
-        """Blobs (digest, size) that must be held to hold this fact safely; a log's size is unknown (-1)."""
+        """Blobs (digest, size) that must be held to hold this fact safely; outputs and log."""
         match fact.body:
             case Accepted(manifest=manifest):
                 for entry in manifest.files:
@@ -230,7 +230,7 @@ class JobFold:
                 for output in result.outputs:
                     yield output.digest, output.size
                 if result.log is not None:
-                    yield result.log, -1
+                    yield result.log, result.log_size
             case _:
                 return
 

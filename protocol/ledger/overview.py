@@ -117,5 +117,5 @@ def frame_files(fold: JobFold, frame: int, *, me: PeerId) -> FrameFiles | None:
     ended = winner if winner is not None else (failures[-1] if failures else None)
     if ended is None:
         return None
-    holders = [me, ended.peer, *fold.replicas, fold.fence.peer]
-    return FrameFiles(frame, ended.generation, ended.result.outputs, ended.result.log, tuple(dict.fromkeys(holders)))
+    holders = tuple(dict.fromkeys([me, ended.peer, *fold.replicas, fold.fence.peer]))
+    return FrameFiles(frame, ended.generation, ended.result.outputs, ended.result.log, ended.result.log_size, holders)

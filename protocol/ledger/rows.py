@@ -147,9 +147,9 @@ def _frame_ended_row(body: FrameEnded) -> Row:
 
 
 def result_to_wire(result: FrameResult) -> Row:
-    """An ended attempt as plain lists: `[outputs, failure, seconds, device, log]`."""
+    """An ended attempt as plain lists: `[outputs, failure, seconds, device, log and its size]`."""
     failure = None if result.failure is None else [result.failure.kind, result.failure.reason]
-    log = None if result.log is None else _raw(result.log)
+    log = None if result.log is None else [_raw(result.log), result.log_size]
     return [[_output_row(output) for output in result.outputs], failure, result.seconds, result.device, log]
 
 
@@ -320,7 +320,8 @@ def result_from_wire(value: object) -> FrameResult:
         failure=failure,
         seconds=_float(seconds),
         device=_text(device, limits.TEXT_CHARS_MAX),
-        log=None if log is None else _digest(log),
+        log=None if log is None else _digest(_list(log, 2)[0]),
+        log_size=0 if log is None else _int(_list(log, 2)[1], 0, limits.SCENE_BYTES_MAX),
     )
 
 

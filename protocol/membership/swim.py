@@ -136,7 +136,7 @@ class Swim:
 
     # ---- the machine -------------------------------------------------------------------------------------------
 
-    def handle(self, event: Event, now: Now) -> list[Effect | Signal]:
+    def handle(self, event: Event | Signal, now: Now) -> list[Effect | Signal]:
         """Take one event; those that are not about membership are nobody's here and change nothing."""
         now_s = now.monotonic_s
         match event:

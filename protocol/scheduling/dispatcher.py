@@ -337,7 +337,7 @@ class Dispatcher:
         self._tickets[ticket] = report.job
         items = [(output.digest, output.size) for output in report.result.outputs]
         if report.result.log is not None:
-            items.append((report.result.log, -1))
+            items.append((report.result.log, report.result.log_size))
         return [FetchBlobs(ticket, tuple(dict.fromkeys(items)), (sender,), report.job)]
 
     def _landed(self, ticket: Ticket, error: str, now: Now) -> list[Output]:
@@ -355,8 +355,8 @@ class Dispatcher:
     def _commit(self, book: Holdings, sender: PeerId, report: Report) -> list[Output]:
         at = book.position(report.frame)
         assert at is not None
-        if book.step(at) is FrameStep.LANDING:  # our own slot finished while another copy was landing
-            ticket = next(ticket for ticket, landing in book.landings.items() if landing.report.frame == report.frame)
+        overtaken = [ticket for ticket, landing in book.landings.items() if landing.report.frame == report.frame]
+        for ticket in overtaken:  # our own slot finished while another copy was landing
             del book.landings[ticket], self._tickets[ticket]
         book.settle(report.frame, "commit")
         return [self._committed(sender, report)]

@@ -1,0 +1,433 @@
+"""The composition root: builds every part of a peer from its settings, in order, and takes it apart again. No logic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import os
+import secrets
+import signal
+import socket
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version as distribution_version
+from pathlib import Path
+
+import platformdirs
+import psutil
+import structlog
+from aiohttp import web
+
+from peer.config import describe, inherited_environment
+from peer.engine import Engine, clock
+from peer.eventlog import EventLog
+from peer.hands import PeerHands
+from peer.meshview import EngineMesh
+from peer.net.certificates import MeshCertificates, make_certificates
+from peer.net.datagrams import DatagramEndpoint
+from peer.net.fetch import BlobFetcher
+from peer.net.identity import Identity, load_or_make_identity
+from peer.net.meshclient import Forwarded, MeshClient
+from peer.net.meshkey import LOOPBACK_FILE, choose_mesh_key
+from peer.net.meshserver import MeshServer
+from peer.net.resolve import SeedResolver
+from peer.net.sockets import bind_stream
+from peer.render.blender import BlenderOptions
+from peer.render.blendfile import check_version, read_header
+from peer.render.find import Surroundings, find_renderers
+from peer.render.verify import ChildVerifier
+from peer.scene import DefaultScene
+from peer.selfchecks import SelfChecks
+from peer.settings import Settings
+from peer.store.blobs import BlobOptions
+from peer.store.folder import Store, open_store
+from peer.telemetry.looplag import watch_loop_lag
+from peer.telemetry.metrics import Metrics
+from peer.telemetry.notices import NoticeMetrics
+from peer.web.app import make_app, make_forwarded_handler, serving
+from peer.web.site import Role, WebOptions
+from peer.workshop import Workshop
+from protocol import limits
+from protocol.cards import PeerCard
+from protocol.effects import Notice
+from protocol.errors import Unavailable
+from protocol.events import (
+    Booted,
+    DatagramReceived,
+    DatagramUnsent,
+    DrainAsked,
+    GraceEnded,
+    LoopLagged,
+    RenderersFound,
+    SeedsFound,
+    StreamFailed,
+    StreamReceived,
+)
+from protocol.ids import Address, PeerId
+from protocol.membership.options import PRESETS
+from protocol.node import Node, NodeOptions
+from protocol.wire.gossip import GossipMessage
+from protocol.wire.seal import KeyRing
+from protocol.wire.work import WorkMessage
+
+LEAVE_S = 4.0
+STOP_S = 3.0
+_log = structlog.get_logger("rendermesh")
+
+
+@dataclass(slots=True)
+class Door:
+    """The user port's socket, bound before anything is announced. `url` is what others are told."""
+
+    sock: socket.socket
+    address: Address
+    url: str
+
+
+class Daemon:
+    """One peer. `run` returns when it has left the mesh; everything that it started has ended by then."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._leaving = False
+
+    async def run(self) -> None:
+        """Start, say `ready URL ID` on stdout, serve until a signal. Raises what keeps it from starting."""
+        settings = self._settings
+        async with contextlib.AsyncExitStack() as stack:
+            options = BlobOptions(cache_bytes_max=settings.cache_bytes)
+            store = await asyncio.to_thread(open_store, settings.data_dir, options)
+            stack.push_async_callback(store.close)
+            identity = load_or_make_identity(settings.data_dir)
+            key = choose_mesh_key(
+                configured=settings.mesh_key.get_secret_value() if settings.mesh_key else None,
+                insecure=settings.insecure,
+                loopback_file=platformdirs.user_data_path("rendermesh") / LOOPBACK_FILE,
+                mesh_name=settings.mesh,
+            )
+            ring = KeyRing(key)
+            host = settings.advertise or _own_address(settings.bind)
+            certificates = make_certificates(ring.keys, identity, now=dt.datetime.now(dt.UTC), hosts=(host,))
+            door = self._open_door(host)
+            stack.callback(door.sock.close)
+            await self._assemble(stack, store, identity, ring, certificates, door, host)
+
+    def _open_door(self, host: str) -> Door:
+        sock = bind_stream(self._settings.bind, self._settings.port)
+        port = int(sock.getsockname()[1])
+        shown = f"[{host}]" if ":" in host else host
+        scheme = "https" if self._settings.http_tls else "http"
+        return Door(sock, Address(host, port), f"{scheme}://{shown}:{port}")
+
+    async def _assemble(
+        self, stack: contextlib.AsyncExitStack, store: Store, identity: Identity, ring: KeyRing,
+        certificates: MeshCertificates, door: Door, host: str,
+    ) -> None:  # fmt: skip
+        me, settings = identity.peer_id, self._settings
+        inbox = _Inbox()
+        drop = _DropCounter(self._metrics)
+        datagrams = DatagramEndpoint(
+            ring, me, on_datagram=inbox.datagram, on_drop=drop.datagrams, on_unsent=lambda at: inbox.unsent(at)
+        )
+        stack.push_async_callback(datagrams.close)
+        await datagrams.listen(settings.bind, door.address.port)
+        client = await stack.enter_async_context(MeshClient(certificates, on_failed=inbox.failed))
+        api = _LateHandler()
+        server = MeshServer(certificates, store.blobs, inbox.message, on_drop=drop.streams, api=api)
+        stack.push_async_callback(server.close)
+        wanted = settings.mesh_port or (door.address.port + 1 if door.address.port < 65_535 else 0)
+        mesh_address = await server.listen(settings.bind, wanted, or_any=settings.mesh_port is None)
+        node = self._node(store, me, door, mesh_address.port, host)
+        log = EventLog(store.run_epoch)
+        engine = Engine(node=node, journal=store.journal, blobs=store.blobs, log=log, trace_dir=settings.data_dir)
+        inbox.engine = engine
+        fetcher = BlobFetcher(client, store.blobs, node.roster.stream_address)
+        stack.push_async_callback(fetcher.close)
+        workshop = self._workshop(store, engine)
+        checks = SelfChecks(folder=settings.data_dir, tell=engine.tell)
+        hands = PeerHands(
+            datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, log=log,
+            metrics=NoticeMetrics(self._metrics), tell=engine.tell, store_changed=lambda error: _store_changed(checks, error),
+            wall_ms=lambda: clock().wall_ms,
+        )  # fmt: skip
+        stack.push_async_callback(hands.close)
+        shown = [(one.name, one.value, one.origin) for one in describe(settings)]
+        mesh = EngineMesh(engine=engine, log=log, blobs=store.blobs, fetcher=fetcher, settings=lambda: shown)
+        app = make_app(mesh, store.blobs, _Forwarding(client, node), self._web_options(node, store), self._metrics)
+        api.handler = make_forwarded_handler(app)
+        booted = Booted(tuple(await store.journal.facts()), await store.journal.values())
+        parts = _Parts(engine, hands, workshop, checks, client, log, app, certificates, door, booted)
+        await self._serve(parts, node)
+
+    def _node(self, store: Store, me: PeerId, door: Door, mesh_port: int, host: str) -> Node:
+        settings = self._settings
+        card = PeerCard(
+            name=settings.name, url=door.url, version=distribution_version("rendermesh"), slots_total=settings.slots,
+            slots_free=settings.slots, labels=tuple(sorted(settings.labels.items())),
+        )  # fmt: skip
+        return Node(
+            NodeOptions(
+                me=me, author=store.author_id, run_epoch=store.run_epoch, address=Address(host, door.address.port),
+                mesh_port=mesh_port, nonce=secrets.token_bytes(8), token=lambda: secrets.randbits(64),
+                seed=secrets.randbits(64), card=card, swim=PRESETS[settings.preset], replicas=settings.replicas,
+            )
+        )  # fmt: skip
+
+    def _workshop(self, store: Store, engine: Engine) -> Workshop:
+        return Workshop(
+            slots=self._settings.slots, renderers={}, verifier=ChildVerifier(), blobs=store.blobs, folder=store.work_dir,
+            tell=engine.tell,
+        )  # fmt: skip
+
+    def _web_options(self, node: Node, store: Store) -> WebOptions:
+        def check_scene(path: Path) -> None:
+            header = read_header(path)
+            cards = (node.roster.card_of(peer) for peer in node.roster.live())
+            versions = {_major_minor(c.version) for card in cards if card for c in card.capabilities if c.renderer == "blender"}
+            if versions:
+                check_version(header, sorted(versions))
+
+        def null_only() -> bool:
+            return [one.renderer for one in node.roster.card.capabilities] == ["null"] and self._settings.scene is None
+
+        role = self._role()
+        return WebOptions(
+            version=distribution_version("rendermesh"), check_scene=check_scene, roles=lambda _: role,
+            default_scene=DefaultScene(self._settings.scene, store.blobs, check_scene).manifest, null_only=null_only,
+        )  # fmt: skip
+
+    def _role(self) -> Role | None:
+        """Who comes without a key: on loopback without a mesh key no login is needed; else what the operator has opened."""
+        settings = self._settings
+        if settings.anonymous_role != "none":
+            return settings.anonymous_role
+        if settings.insecure:
+            return "submitter"
+        return "admin" if settings.loopback and settings.mesh_key is None else None
+
+    # running
+
+    async def _serve(self, parts: _Parts, node: Node) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        context = parts.certificates.user_context() if self._settings.http_tls else None
+        runner = web.AppRunner(parts.app, **serving())
+        await runner.setup()
+        site = web.SockSite(runner, parts.door.sock, ssl_context=context)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(parts.engine.run(parts.hands, parts.booted), name="engine"),
+                    group.create_task(parts.workshop.run(), name="workshop"),
+                    group.create_task(parts.checks.run(), name="checks"),
+                    group.create_task(watch_loop_lag(lambda lag: self._lagged(parts.engine, lag)), name="loop lag"),
+                    group.create_task(self._seeds(parts, node).run(), name="seeds"),
+                    group.create_task(self._gauge(node), name="gauges"),
+                ]
+                await site.start()
+                self._announce(parts, node.me)
+                await self._find_renderers(parts)
+                await self._until_stopped(parts, node)
+                parts.log.close()
+                await runner.cleanup()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await runner.cleanup()
+
+    def _seeds(self, parts: _Parts, node: Node) -> SeedResolver:
+        return SeedResolver(
+            self._settings.join,
+            on_found=lambda addresses: parts.engine.tell(SeedsFound(addresses)),
+            on_notice=parts.hands.notice,
+            is_alone=lambda: len(node.roster.live()) <= 1,
+        )
+
+    def _announce(self, parts: _Parts, me: PeerId) -> None:
+        """Tell the account's own tools where this peer is, then whoever waits for the line."""
+        folder = self._settings.data_dir
+        authority: str | None = None
+        if self._settings.http_tls:
+            path = folder / "ca.pem"
+            path.write_text(parts.certificates.authorities[0].pem)
+            authority = str(path)
+        client = folder / "client.json"
+        fresh = client.with_suffix(".new")
+        fresh.write_text(json.dumps({"url": parts.door.url, "ca": authority, "token": None}))
+        fresh.chmod(0o600)
+        os.replace(fresh, client)
+        print(f"ready {parts.door.url} {me}", flush=True)
+        for line in self._settings.warnings:
+            _log.warning("setting", text=line)
+
+    async def _find_renderers(self, parts: _Parts) -> None:
+        """Probe while serving already: a peer without a renderer joins, says so, and serves."""
+        settings = self._settings
+        options = BlenderOptions(
+            scratch_dir=settings.data_dir / "scratch", registry_dir=settings.data_dir / "renderers",
+            environ=inherited_environment(), slots=settings.slots,
+        )  # fmt: skip
+        found = await find_renderers(settings.renderer, options, Surroundings(program=settings.blender))
+        parts.workshop.renderers.update({capabilities.renderer: renderer for renderer, capabilities in found.renderers})
+        parts.checks.renderers = tuple(f"{c.renderer} {c.version} ({c.home})" for _, c in found.renderers)
+        parts.checks.reasons = found.missing
+        parts.checks.soon()
+        parts.engine.tell(RenderersFound(tuple(c for _, c in found.renderers), found.missing))
+        fields = {"found": list(parts.checks.renderers), "missing": list(found.missing)}
+        parts.hands.notice(Notice("renderers_found", "info" if found.renderers else "warning", fields=fields))
+
+    async def _gauge(self, node: Node) -> None:
+        """Figures that are read rather than counted."""
+        while True:
+            for state in ("alive", "suspect", "dead", "left"):
+                self._metrics.members.labels(state=state).set(sum(1 for peer in node.peers() if peer.state == state))
+            self._metrics.queue_depth.set(node.dispatcher.frames_waiting())
+            await asyncio.sleep(limits.GAUGE_S)
+
+    def _lagged(self, engine: Engine, lag_s: float) -> None:
+        self._metrics.loop_lag_seconds.observe(lag_s)
+        if lag_s > limits.LOOP_LAG_TOLD_S:
+            engine.tell(LoopLagged(lag_s))
+
+    # stopping
+
+    def _signalled(self) -> None:
+        """The first signal drains, the second stops at once."""
+        (self._stop_now if self._stop.is_set() else self._stop).set()
+
+    async def _until_stopped(self, parts: _Parts, node: Node) -> None:
+        await self._stop.wait()
+        _log.info("draining", grace_s=self._settings.drain_grace_s)
+        parts.engine.tell(DrainAsked(leave=False))
+        idle = await self._wait_for(lambda: node.thief.is_idle, self._settings.drain_grace_s)
+        if not idle:
+            parts.engine.tell(GraceEnded())
+            await self._wait_for(lambda: node.thief.is_idle, STOP_S)
+        parts.engine.tell(DrainAsked(leave=True))
+        await self._wait_for(lambda: node.swim.departed, LEAVE_S)
+        await parts.client.flush(1.0)
+
+    async def _wait_for(self, is_so: Callable[[], bool], timeout_s: float) -> bool:
+        """Poll a view of the node; False when time, or the operator's patience, has run out."""
+        until = clock().monotonic_s + timeout_s
+        while not is_so():
+            left = until - clock().monotonic_s
+            if left <= 0 or self._stop_now.is_set():
+                return False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, limits.DRAIN_POLL_S)):
+                    await self._stop_now.wait()
+        return True
+
+
+@dataclass(slots=True)
+class _Parts:
+    engine: Engine
+    hands: PeerHands
+    workshop: Workshop
+    checks: SelfChecks
+    client: MeshClient
+    log: EventLog
+    app: web.Application
+    certificates: MeshCertificates
+    door: Door
+    booted: Booted
+
+
+class _Inbox:
+    """Where the network hands in what it has heard; the engine is there before the first packet is read."""
+
+    def __init__(self) -> None:
+        self.engine: Engine | None = None
+
+    def datagram(self, event: DatagramReceived) -> None:
+        if self.engine is not None:
+            self.engine.offer(event)
+
+    def unsent(self, address: Address) -> None:
+        if self.engine is not None:
+            self.engine.offer(DatagramUnsent(address))
+
+    def message(self, sender: PeerId, message: WorkMessage | GossipMessage) -> bool:
+        return self.engine is not None and self.engine.offer(StreamReceived(sender, message))
+
+    def failed(self, peer: PeerId, message: WorkMessage | GossipMessage, refused: bool) -> None:
+        if self.engine is not None:
+            self.engine.tell(StreamFailed(peer, message, refused))
+
+
+class _DropCounter:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def datagrams(self, reason: str, count: int) -> None:
+        self._metrics.datagrams_dropped.labels(reason=reason).inc(count)
+
+    def streams(self, reason: str, count: int) -> None:
+        self._metrics.datagrams_dropped.labels(reason=f"stream_{reason}").inc(count)
+
+
+class _LateHandler:
+    """The mesh port listens before the user API exists."""
+
+    def __init__(self) -> None:
+        self.handler: Callable[[web.Request, PeerId], Awaitable[web.StreamResponse]] = _not_ready
+
+    async def __call__(self, request: web.Request, peer: PeerId) -> web.StreamResponse:
+        return await self.handler(request, peer)
+
+
+async def _not_ready(_request: web.Request, _peer: PeerId) -> web.StreamResponse:
+    return web.Response(status=503, headers={"Retry-After": "1"}, text="starting")
+
+
+class _Forwarding:
+    """Satisfies `peer.ports.Forward` over the mesh port."""
+
+    def __init__(self, client: MeshClient, node: Node) -> None:
+        self._client = client
+        self._node = node
+
+    @contextlib.asynccontextmanager
+    async def __call__(
+        self, peer: PeerId, *, method: str, path: str, headers: Sequence[tuple[str, str]] = (),
+        body: AsyncIterable[bytes] | None = None,
+    ) -> AsyncIterator[Forwarded]:  # fmt: skip
+        address = self._node.roster.stream_address(peer)
+        if address is None:
+            raise Unavailable("peer_unreachable", f"peer {peer[:8]} is not alive", retry_after_s=2)
+        stall_s = None if "/events" in path else limits.FORWARD_STALL_S
+        async with self._client.request_api(
+            peer, address, method=method, path=path, headers=headers, body=body, stall_s=stall_s
+        ) as reply:
+            yield reply
+
+
+def _store_changed(checks: SelfChecks, error: Exception | None) -> None:
+    checks.store_error = error
+    checks.soon()
+
+
+def _major_minor(version: str) -> tuple[int, int]:
+    major, minor, *_ = (*version.split("."), "0", "0")
+    return int(major), int(minor)
+
+
+def _own_address(bind: str) -> str:
+    """The address that others can reach: the bound one, or, when bound to all, the first that is not loopback."""
+    if bind not in ("0.0.0.0", "::"):
+        return bind
+    family = socket.AF_INET if bind == "0.0.0.0" else socket.AF_INET6
+    found = [
+        one.address
+        for addresses in psutil.net_if_addrs().values()
+        for one in addresses
+        if one.family == family and not one.address.startswith(("127.", "169.254.", "fe80", "::1"))
+    ]
+    return found[0] if found else ("127.0.0.1" if family == socket.AF_INET else "::1")

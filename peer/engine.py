@@ -1,0 +1,274 @@
+"""The engine: inbox -> node -> persist -> perform. One loop, one node, no decisions.
+
+What promises something to others (streams about work, replies) waits behind every earlier `Persist`, whose commits are
+grouped; what promises nothing (renders, fetches, notices) and membership's traffic never wait for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import pickle
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, assert_never
+
+from peer.eventlog import EventLog
+from peer.ports import Blobs, Journal, StoreBroken, StoreFull
+from protocol import limits
+from protocol.effects import (
+    BelieveSalt,
+    Effect,
+    FetchBlobs,
+    Inspect,
+    Notice,
+    Persist,
+    PinBlobs,
+    Render,
+    Reply,
+    SendDatagram,
+    SendStream,
+    StopTask,
+    UnpinJob,
+    Verify,
+)
+from protocol.errors import Refusal, Unavailable
+from protocol.events import Booted, Event
+from protocol.ids import RequestId
+from protocol.kernel import Now
+from protocol.node import Node
+
+STORE_RETRY_S = 1.0
+
+
+class Hands(Protocol):
+    """Performs effects; completions come back through the engine's `tell`. No method waits."""
+
+    def send_datagram(self, effect: SendDatagram) -> None: ...
+    def send_stream(self, effect: SendStream) -> None: ...
+    def believe(self, effect: BelieveSalt) -> None: ...
+    def fetch(self, effect: FetchBlobs) -> None: ...
+    def render(self, effect: Render) -> None: ...
+    def verify(self, effect: Verify) -> None: ...
+    def inspect(self, effect: Inspect) -> None: ...
+    def stop(self, effect: StopTask) -> None: ...
+    def notice(self, effect: Notice) -> None: ...
+    def commit_took(self, seconds: float, rows: int) -> None: ...
+    def store_failed(self, error: Exception | None) -> None: ...
+
+
+def clock() -> Now:
+    """The moment, as the machines see it."""
+    return Now(time.monotonic(), time.time_ns() // 1_000_000)
+
+
+class Engine:
+    """Invariants: events reach the node one at a time; a gated effect is performed after every earlier Persist is
+    durable; a datagram may be dropped when the inbox is full, a completion never."""
+
+    def __init__(self, *, node: Node, journal: Journal, blobs: Blobs, log: EventLog, trace_dir: Path) -> None:
+        self.node = node
+        self._journal = journal
+        self._blobs = blobs
+        self._log = log
+        self._trace_dir = trace_dir
+        self._inbox: deque[Event] = deque()
+        self._arrived = asyncio.Event()
+        self._gate: deque[Effect] = deque()
+        self._gate_filled = asyncio.Event()
+        self._asks: dict[RequestId, asyncio.Future[Any]] = {}
+        self._request_ids = itertools.count(1)
+        self._trace: deque[tuple[int, Now, Event | None, list[Effect]]] = deque(maxlen=limits.TRACE_STEPS_KEPT)
+        self._steps = 0
+        self._hands: Hands | None = None
+        self.store_error: Exception | None = None
+        self.last_step_at = time.monotonic()
+
+    # in
+
+    def tell(self, event: Event) -> None:
+        """Hand in an event that must not be lost: a completion, an ask, a signal of the operator."""
+        self._inbox.append(event)
+        self._arrived.set()
+
+    def offer(self, event: Event) -> bool:
+        """Hand in an event from the network; False when the inbox is full (push back, or drop a datagram)."""
+        if len(self._inbox) >= limits.INBOX_EVENTS_MAX:
+            return False
+        self.tell(event)
+        return True
+
+    async def ask(self, make: Callable[[RequestId], Event], *, timeout_s: float | None = None) -> Any:
+        """Hand in an ask and wait for its Reply. Raises the `Refusal` that it carries, or Unavailable (`timeout`)."""
+        request = RequestId(f"r{next(self._request_ids)}")
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asks[request] = future
+        self.tell(make(request))
+        try:
+            async with asyncio.timeout(timeout_s):
+                value = await future
+        except TimeoutError:
+            raise Unavailable("timeout", "the peer did not answer in time; try again", retry_after_s=2) from None
+        finally:
+            self._asks.pop(request, None)
+        if isinstance(value, Refusal):
+            raise value
+        return value
+
+    # the loop
+
+    async def run(self, hands: Hands, booted: Booted) -> None:
+        """Run until cancelled. Raises StoreBroken when the disk must not be trusted any more."""
+        self._hands = hands
+        self._step(None, self.node.start(booted, clock()), booted)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._think())
+            group.create_task(self._commit())
+
+    async def _think(self) -> None:
+        """The deadline is looked at before the inbox: under load the failure detector must not starve."""
+        while True:
+            for _ in range(limits.EVENTS_PER_TURN_MAX):
+                now = clock()
+                deadline = self.node.next_deadline()
+                if deadline is not None and deadline <= now.monotonic_s:
+                    self._step(now, self._guarded(self.node.on_deadline, now), None)
+                elif self._inbox:
+                    event = self._inbox.popleft()
+                    self._step(now, self._guarded(partial(self.node.handle, event), now), event)
+                else:
+                    break
+            self.last_step_at = time.monotonic()
+            await self._wait(self.node.next_deadline())
+
+    async def _wait(self, deadline: float | None) -> None:
+        if self._inbox:
+            await asyncio.sleep(0)
+            return
+        self._arrived.clear()
+        timeout = limits.ENGINE_IDLE_S if deadline is None else min(max(deadline - time.monotonic(), 0), limits.ENGINE_IDLE_S)
+        try:
+            async with asyncio.timeout(timeout):
+                await self._arrived.wait()
+        except TimeoutError:
+            pass
+
+    def _guarded(self, step: Callable[[Now], list[Effect]], now: Now) -> list[Effect]:
+        """A machine that raises is our own mistake: keep the trace for `scripts/replay`, then fail loudly."""
+        try:
+            return step(now)
+        except Exception:
+            self.dump_trace("crash")
+            raise
+
+    def _step(self, now: Now | None, effects: list[Effect], event: Event | None) -> None:
+        self._steps += 1
+        self._trace.append((self._steps, now or clock(), event, effects))
+        for effect in effects:
+            self._dispatch(effect)
+
+    def dump_trace(self, why: str) -> Path:
+        """Write the ring of the last steps; returns the file."""
+        path = self._trace_dir / f"trace-{why}-{time.time_ns()}.pickle"
+        path.write_bytes(pickle.dumps(list(self._trace)))
+        return path
+
+    # out
+
+    def _dispatch(self, effect: Effect) -> None:
+        if isinstance(effect, Persist | PinBlobs | UnpinJob) or (self._gate and _promises(effect)):
+            self._gate.append(effect)
+            self._gate_filled.set()
+        else:
+            self._perform(effect)
+
+    def _perform(self, effect: Effect) -> None:
+        hands = self._hands
+        assert hands is not None
+        match effect:
+            case SendDatagram():
+                hands.send_datagram(effect)
+            case SendStream():
+                hands.send_stream(effect)
+            case BelieveSalt():
+                hands.believe(effect)
+            case FetchBlobs():
+                hands.fetch(effect)
+            case Render():
+                hands.render(effect)
+            case Verify():
+                hands.verify(effect)
+            case Inspect():
+                hands.inspect(effect)
+            case StopTask():
+                hands.stop(effect)
+            case Notice():
+                hands.notice(effect)
+            case Reply(request, value):
+                self._reply(request, value)
+            case Persist() | PinBlobs() | UnpinJob():
+                raise AssertionError("durable effects go through the gate")
+            case _:
+                assert_never(effect)
+
+    def _reply(self, request: RequestId, value: Any) -> None:
+        future = self._asks.get(request)
+        if future is not None and not future.done():
+            future.set_result(value)
+
+    async def _commit(self) -> None:
+        """Make durable everything that has gathered, in one commit, then perform what waited for it, in order."""
+        while True:
+            self._gate_filled.clear()
+            if not self._gate:
+                await self._gate_filled.wait()
+            batch = list(itertools.islice(self._gate, limits.EFFECTS_PER_COMMIT_MAX))
+            await self._make_durable(batch)
+            for effect in batch:
+                self._gate.popleft()
+                if not isinstance(effect, Persist | PinBlobs | UnpinJob):
+                    self._perform(effect)
+
+    async def _make_durable(self, batch: list[Effect]) -> None:
+        records = [record for effect in batch if isinstance(effect, Persist) for record in effect.records]
+        while True:
+            try:
+                started = time.monotonic()
+                for effect in batch:
+                    if isinstance(effect, PinBlobs):
+                        await self._blobs.pin(effect.job, effect.digests)
+                    elif isinstance(effect, UnpinJob):
+                        await self._blobs.unpin(effect.job)
+                if records:
+                    await self._journal.commit(records)
+                    assert self._hands is not None
+                    self._hands.commit_took(time.monotonic() - started, len(records))
+                self._store_is(None)
+                return
+            except StoreFull as error:
+                self._store_is(error)
+                self._refuse_waiting(error)
+                await asyncio.sleep(STORE_RETRY_S)
+            except StoreBroken as error:
+                self._store_is(error)
+                raise
+
+    def _store_is(self, error: Exception | None) -> None:
+        if (error is None) != (self.store_error is None):
+            assert self._hands is not None
+            self._hands.store_failed(error)
+        self.store_error = error
+
+    def _refuse_waiting(self, error: Exception) -> None:
+        """Nobody waits for a full disk: every client whose answer stands behind it is refused openly (C8)."""
+        for effect in self._gate:
+            if isinstance(effect, Reply) and not isinstance(effect.value, Refusal):
+                self._reply(effect.request, Unavailable("store_full", f"this peer's disk is full: {error}", retry_after_s=30))
+
+
+def _promises(effect: Effect) -> bool:
+    """Whether an effect says something to others that must be durable first."""
+    return isinstance(effect, Reply) or (isinstance(effect, SendStream) and not effect.urgent)

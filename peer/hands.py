@@ -1,0 +1,151 @@
+"""The engine's hands: each effect to the adapter that performs it, each outcome back as an event. No decisions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from peer.eventlog import EventLog
+from peer.ports import Blobs, Corrupt, StoreBroken, StoreFull
+from peer.telemetry.notices import NoticeMetrics
+from peer.workshop import Workshop
+from protocol.effects import (
+    BelieveSalt,
+    FetchBlobs,
+    Inspect,
+    Notice,
+    Render,
+    SendDatagram,
+    SendStream,
+    StopTask,
+    Verify,
+)
+from protocol.errors import Refusal
+from protocol.events import BlobsEnded, Event
+from protocol.ids import Address, Digest, PeerId
+from protocol.wire.gossip import GossipMessage
+from protocol.wire.work import WorkMessage
+
+FETCHES_PER_TICKET = 4
+
+
+class Datagrams(Protocol):
+    """See `peer.net.datagrams.DatagramEndpoint`."""
+
+    def send(self, address: Address, messages: Sequence[GossipMessage]) -> None: ...
+    def believe(self, peer: PeerId, salt: bytes) -> None: ...
+
+
+class Streams(Protocol):
+    """See `peer.net.meshclient.MeshClient`."""
+
+    def send(self, peer: PeerId, address: Address, message: WorkMessage | GossipMessage, *, urgent: bool = False) -> None: ...
+
+
+class Fetcher(Protocol):
+    """See `peer.net.fetch.BlobFetcher`."""
+
+    async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None: ...
+
+
+class PeerHands:
+    """Satisfies `peer.engine.Hands`. Invariant: every fetch comes back as one `BlobsEnded`."""
+
+    def __init__(
+        self, *, datagrams: Datagrams, streams: Streams, fetcher: Fetcher, blobs: Blobs, workshop: Workshop,
+        log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None], store_changed: Callable[[Exception | None], None],
+        wall_ms: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self._datagrams = datagrams
+        self._streams = streams
+        self._fetcher = fetcher
+        self._blobs = blobs
+        self._workshop = workshop
+        self._log = log
+        self._metrics = metrics
+        self._tell = tell
+        self._store_changed = store_changed
+        self._wall_ms = wall_ms
+        self._fetches: set[asyncio.Task[None]] = set()
+        self._logger = structlog.get_logger("rendermesh")
+
+    def send_datagram(self, effect: SendDatagram) -> None:
+        self._datagrams.send(effect.address, effect.messages)
+
+    def send_stream(self, effect: SendStream) -> None:
+        self._streams.send(effect.peer, effect.address, effect.message, urgent=effect.urgent)
+
+    def believe(self, effect: BelieveSalt) -> None:
+        self._datagrams.believe(effect.peer, effect.salt)
+
+    def render(self, effect: Render) -> None:
+        self._workshop.render(effect)
+
+    def verify(self, effect: Verify) -> None:
+        self._workshop.verify(effect)
+
+    def inspect(self, effect: Inspect) -> None:
+        self._workshop.inspect(effect)
+
+    def stop(self, effect: StopTask) -> None:
+        self._workshop.stop(effect)
+
+    def notice(self, effect: Notice) -> None:
+        """One event name per fact: event log, metrics and log line say the same."""
+        self._log.add(effect, self._wall_ms())
+        self._metrics.count(effect)
+        fields = {key: value for key, value in effect.fields.items() if key != "event"}
+        level = getattr(self._logger, effect.level)
+        level(effect.event, **({"job": effect.job} if effect.job else {}), **fields)
+
+    def commit_took(self, seconds: float, rows: int) -> None:
+        self._metrics.committed(seconds, rows)
+
+    def store_failed(self, error: Exception | None) -> None:
+        self._store_changed(error)
+
+    # fetching
+
+    def fetch(self, effect: FetchBlobs) -> None:
+        self._own(self._fetch(effect))
+
+    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._fetches.add(task)
+        task.add_done_callback(self._fetches.discard)
+
+    async def _fetch(self, effect: FetchBlobs) -> None:
+        """Pin first, so that what arrives stays; then every blob that is not here yet."""
+        try:
+            if effect.pin_for is not None and effect.items:
+                await self._blobs.pin(effect.pin_for, [digest for digest, _ in effect.items])
+            waiting = asyncio.Semaphore(FETCHES_PER_TICKET)
+
+            async def one(digest: Digest, size: int) -> None:
+                async with waiting:
+                    if not await self._blobs.has(digest):
+                        await self._fetcher.fetch(digest, size, effect.holders)
+
+            async with asyncio.TaskGroup() as group:
+                for digest, size in effect.items:
+                    _ = group.create_task(one(digest, size))
+        except* (Refusal, StoreFull, StoreBroken, Corrupt, OSError) as errors:
+            self._tell(BlobsEnded(effect.ticket, _first(errors)))
+        else:
+            self._tell(BlobsEnded(effect.ticket, ""))
+
+    async def close(self) -> None:
+        """Stop what is being fetched; the engine is gone already."""
+        for task in list(self._fetches):
+            task.cancel()
+        await asyncio.gather(*self._fetches, return_exceptions=True)
+
+
+def _first(errors: BaseExceptionGroup[Any]) -> str:
+    error = errors.exceptions[0]
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
