@@ -1,3 +1,4 @@
+import asyncio
 import json
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from aiohttp import web
 from peer.cli import bounds
 from tests.peer.cli.conftest import Peerctl
 from tests.peer.cli.fakemesh import FakeJob, FakeMesh, FakePeer
+from tests.waiting import wait_until
 
 Program = Callable[..., subprocess.Popen[str]]
 
@@ -173,6 +175,27 @@ def test_ctrl_c_ends_only_the_waiting(mesh: FakeMesh, peer: FakePeer, program: P
     assert "Traceback" not in err
     assert out == ""
     assert only(mesh).state == "queued"
+
+
+async def test_ctrl_c_before_the_acceptance_says_how_to_be_safe(
+    mesh: FakeMesh, peer: FakePeer, program: Program, scene: Path
+) -> None:
+    gone = asyncio.Event()
+
+    async def stall(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "POST":
+            await gone.wait()
+        return None
+
+    mesh.mishaps.append(stall)
+    process = program("submit", scene)
+    await wait_until(lambda: any(seen.method == "POST" for seen in mesh.seen))
+    process.send_signal(signal.SIGINT)
+    _, err = await asyncio.to_thread(process.communicate, timeout=20)
+    key = next(seen.headers["Idempotency-Key"] for seen in mesh.seen if seen.method == "POST")
+    assert process.returncode == 130
+    assert f"with --idempotency-key {key} it cannot become two jobs" in err
+    assert not mesh.jobs
 
 
 def test_the_next_host_gets_the_same_key(mesh: FakeMesh, peerctl: Peerctl, scene: Path) -> None:
