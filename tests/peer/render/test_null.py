@@ -20,7 +20,8 @@ def settings(**more) -> RenderSettings:
 
 async def test_a_frame_is_a_small_whole_picture(attempt):
     session = await NullRenderer().open(HERE, "", settings())
-    folder, heard = attempt(), []
+    folder = attempt()
+    heard: list[float] = []
     rendered = await session.render(7, folder, heard.append)
     (file,) = rendered.files
     assert (file.role, file.name, file.format, file.channels) == ("main", "main_0007.png", "PNG", 3)
