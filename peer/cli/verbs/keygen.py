@@ -25,7 +25,7 @@ FORMAT: Final = "rendermesh-key-1"
 def keygen(invocation: Invocation, out: str, force: bool) -> None:
     """Make a mesh key. Whoever has it is a peer of the mesh: carry it to the other machines over a way you trust."""
     key = f"{FORMAT}:{secrets.token_hex(16)}:{secrets.token_hex(32)}"
-    if out == "-":
+    if out == "-" or _is_stdout(Path(out)):
         invocation.screen.data(key)
     else:
         _write(Path(out), key, force=force)
@@ -36,6 +36,18 @@ def keygen(invocation: Invocation, out: str, force: bool) -> None:
                 invocation.screen.data(out)
     shown = "FILE" if out == "-" else out
     invocation.screen.say(f"start every peer of this mesh with it: peerd --mesh-key-file {shown} --bind ADDRESS")
+
+
+def _is_stdout(path: Path) -> bool:
+    """Whether the shell has opened this very file for us (`peerctl keygen > mesh.key`); it is then made private too."""
+    try:
+        ours, theirs = os.fstat(1), path.stat()
+    except OSError:
+        return False
+    if not os.path.samestat(ours, theirs) or theirs.st_size != 0:
+        return False
+    path.chmod(0o600)
+    return True
 
 
 def _write(path: Path, key: str, *, force: bool) -> None:

@@ -1,10 +1,13 @@
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.peer.cli.conftest import Peerctl
+from tests.peer.cli.conftest import ROOT, Peerctl
 
 KEY = re.compile(r"rendermesh-key-1:[0-9a-f]{32}:[0-9a-f]{64}\n\Z")
 
@@ -32,6 +35,14 @@ def test_a_key_that_is_there_is_not_replaced_unasked(peerctl: Peerctl) -> None:
 
 def test_printed(peerctl: Peerctl) -> None:
     assert KEY.match(peerctl("keygen", "--out", "-").out)
+
+
+def test_the_shells_own_redirection_works_too() -> None:
+    with Path("mesh.key").open("w") as file:
+        command = [sys.executable, "-m", "peer.cli", "keygen"]
+        subprocess.run(command, stdout=file, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30, check=True)
+    assert KEY.match(Path("mesh.key").read_text())
+    assert Path("mesh.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_json_says_the_mesh_and_not_the_key(peerctl: Peerctl) -> None:
