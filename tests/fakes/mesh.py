@@ -1,0 +1,287 @@
+"""`peer.ports.Mesh` in memory: jobs that tests move along by hand, peers that they declare, and a log of events."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from peer.ports import ControlAction
+from protocol.errors import Conflict, NotFound, Unavailable
+from protocol.ids import Address, Digest, JobId, PeerId
+from protocol.jobs.frames import parse_frames
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Output
+from protocol.jobs.spec import JobSpec
+from protocol.views import FINAL_STATES, Counts, EventRow, FrameFiles, FrameView, JobView, PeerView, Reason, Submitted
+from tests.fakes.memory_store import MemoryBlobs
+
+START_MS = 1_700_000_000_000
+
+
+def peer_id(text: str) -> PeerId:
+    """A peer's id that depends on `text` alone."""
+    return PeerId(hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(slots=True)
+class FakeJob:
+    """One job: what was submitted, how it stands, and its frames by number."""
+
+    spec: JobSpec
+    manifest: Manifest
+    submitter: str
+    view: JobView
+    frames: dict[int, FrameView] = field(default_factory=dict)
+    files: dict[int, FrameFiles] = field(default_factory=dict)
+
+
+class FakeMesh:
+    """Satisfies `peer.ports.Mesh`. `blobs` is its store; `elsewhere` holds blobs that `fetch` finds, by digest.
+
+    `others` are meshes of the same farm: `locate` asks them and their jobs are known here as summaries.
+    """
+
+    def __init__(self, name: str, blobs: MemoryBlobs) -> None:
+        self.name = name
+        self.blobs = blobs
+        self.kept: dict[JobId, FakeJob] = {}
+        self.keys: dict[tuple[str, str], JobId] = {}
+        self.others: list[FakeMesh] = []
+        self.alive: set[PeerId] = set()
+        self.elsewhere: dict[Digest, bytes] = {}
+        self.fetched: list[tuple[Digest, int, tuple[PeerId, ...]]] = []
+        self.busy_for: tuple[float, list[str]] | None = None
+        self.refusal: Exception | None = None
+        self.own_checks: list[tuple[str, str, str]] = [("store", "passing", "open")]
+        self.draining = False
+        self.log: list[EventRow] = []
+        self.listeners = 0
+        self._noted = asyncio.Event()
+        self._clock_ms = START_MS
+
+    @property
+    def me(self) -> PeerId:
+        return peer_id(self.name)
+
+    async def submit(
+        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False
+    ) -> Submitted:
+        if self.refusal is not None:
+            raise self.refusal
+        if on_this_peer and self.busy_for is not None:
+            raise Unavailable("busy", "the slot was taken meanwhile", retry_after_s=self.busy_for[0])
+        known = self.keys.get((submitter, key))
+        if known is not None:
+            job = self.kept[known]
+            if job.spec != spec or job.manifest != manifest:
+                raise Conflict("key_reused", "this Idempotency-Key belongs to another submission")
+            return Submitted(job.view, copies=2, created=False)
+        job = self._create(spec, manifest, submitter, key)
+        return Submitted(job.view, copies=2, created=True)
+
+    def _create(self, spec: JobSpec, manifest: Manifest, submitter: str, key: str) -> FakeJob:
+        identity = JobId(hashlib.sha256(repr((submitter, key, spec, manifest)).encode()).hexdigest()[:32])
+        numbers = list(parse_frames(spec.frames)) if spec.frames else []
+        self._clock_ms += 1_000
+        view = JobView(
+            id=identity,
+            name=spec.name,
+            state="queued" if numbers else "inspecting",
+            priority=spec.priority,
+            epoch=1,
+            owner=self.me,
+            replicas=(self.me,),
+            frames=Counts(total=len(numbers), pending=len(numbers)),
+            progress=0.0,
+            eta_s=None,
+            waiting_because=(),
+            held_because=(),
+            error=None,
+            renderer=spec.renderer,
+            engine=spec.engine or "",
+            blender="",
+            frame_ranges=spec.frames or "",
+            labels=spec.label,
+            submitter=submitter,
+            submitted_ms=self._clock_ms,
+            started_ms=None,
+            finished_ms=None,
+            copies=2,
+        )
+        job = FakeJob(spec, manifest, submitter, view)
+        job.frames = {number: FrameView(number, "pending", None, 0, 0, None, None, None, None) for number in numbers}
+        self.kept[identity] = job
+        self.keys[submitter, key] = identity
+        self.note("job_accepted", identity)
+        return job
+
+    def finish(
+        self, job: JobId, frame: int, data: bytes, *, format: str = "PNG", name: str = "", more: tuple[Output, ...] = ()
+    ) -> Digest:
+        """A frame is done; its bytes are in this peer's store."""
+        digest = self.blobs.add(data)
+        self.finish_with(
+            job, frame, Output("main", name or f"{frame:04d}.png", digest, "0" * 64, len(data), 4, 4, 3, format), *more
+        )
+        return digest
+
+    def finish_with(self, job: JobId, frame: int, *outputs: Output, log: bytes = b"rendered\n") -> None:
+        """A frame is done with these outputs, whose bytes may lie elsewhere."""
+        kept, main = self.kept[job], outputs[0]
+        kept.frames[frame] = FrameView(frame, "done", self.me, 1, 1, main.digest, main.pixel_hash, main.size, 0.5)
+        kept.files[frame] = FrameFiles(frame, 1, outputs, self.blobs.add(log), len(log), (self.me,))
+        self._recount(kept)
+
+    def fail(self, job: JobId, frame: int, reason: str) -> None:
+        """A frame has failed for good, with a log and without outputs."""
+        kept = self.kept[job]
+        kept.frames[frame] = replace(kept.frames[frame], state="failed", attempts=3, error=reason)
+        kept.files[frame] = FrameFiles(frame, 1, (), self.blobs.add(reason.encode()), len(reason.encode()), (self.me,))
+        self._recount(kept)
+
+    def become(self, job: JobId, **changes: object) -> None:
+        """Replace members of a job's view."""
+        self.kept[job].view = replace(self.kept[job].view, **changes)  # type: ignore[arg-type]
+
+    def _recount(self, job: FakeJob) -> None:
+        states = [frame.state for frame in job.frames.values()]
+        counts = Counts(
+            len(states),
+            *(states.count(state) for state in ("pending", "running", "done", "failed", "held")),
+        )
+        job.view = replace(job.view, frames=counts, progress=counts.done / len(states))
+        if counts.done + counts.failed == counts.total:
+            job.view = replace(job.view, state="failed" if counts.failed else "completed", finished_ms=self._clock_ms)
+
+    async def control(
+        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False
+    ) -> JobView:
+        kept = self.kept.get(job)
+        if kept is None:
+            raise Unavailable("not_owner", "this peer does not own the job")
+        self.note(f"job_{action}", job, value=value, frames=frames, include_done=include_done)
+        match action:
+            case "pause":
+                kept.view = replace(kept.view, state="paused")
+            case "resume":
+                kept.view = replace(kept.view, state="queued")
+            case "cancel":
+                kept.view = replace(kept.view, state="cancelled")
+            case "priority":
+                kept.view = replace(kept.view, priority=int(value))
+            case "delete":
+                if kept.view.state not in FINAL_STATES:
+                    raise Conflict("job_not_ended", "only a job that has ended can be forgotten; cancel it first")
+                del self.kept[job]
+            case "retry" | "on_warning" | "accept":
+                pass
+        return kept.view
+
+    def jobs(self) -> list[JobView]:
+        views = [job.view for mesh in (self, *self.others) for job in mesh.kept.values()]
+        return sorted(views, key=lambda view: -view.submitted_ms)
+
+    def job(self, text: str) -> JobView | None:
+        views = [job.view for job in self.kept.values()]
+        exact = [view for view in views if view.id == text]
+        named = sorted((view for view in views if view.name == text), key=lambda view: -view.submitted_ms)
+        begun = [view for view in views if len(text) >= 8 and view.id.startswith(text)]
+        if exact or named:
+            return (exact or named)[0]
+        if len(begun) > 1:
+            raise Conflict("ambiguous_job", f"{text!r} is the beginning of {len(begun)} ids")
+        return begun[0] if begun else None
+
+    async def locate(self, text: str) -> JobView:
+        for mesh in (self, *self.others):
+            view = mesh.job(text)
+            if view is not None:
+                return view
+        raise NotFound("no_such_job", f"no job {text[:80]!r} is known here or on any peer that answered")
+
+    def where(self, job: JobId) -> list[PeerId]:
+        return [mesh.me for mesh in (self, *self.others) if job in mesh.kept and (mesh is self or mesh.me in self.alive)]
+
+    def frames(self, job: JobId, *, state: str | None, after: int | None, limit: int) -> list[FrameView]:
+        rows = sorted(self.kept[job].frames.items())
+        return [row for number, row in rows if (after is None or number > after) and state in (None, row.state)][:limit]
+
+    def files(self, job: JobId, frame: int) -> FrameFiles | None:
+        return self.kept[job].files.get(frame)
+
+    def spec(self, job: JobId) -> JobSpec:
+        return self.kept[job].spec
+
+    def explain(self, job: JobId) -> list[Reason]:
+        return list(self.kept[job].view.waiting_because)
+
+    def peers(self) -> list[PeerView]:
+        return [mesh.seen_by(self) for mesh in (self, *self.others)]
+
+    def seen_by(self, other: FakeMesh) -> PeerView:
+        """This peer in another's eyes."""
+        state: Literal["alive", "dead"] = "alive" if other is self or self.me in other.alive else "dead"
+        return PeerView(
+            id=self.me,
+            name=self.name,
+            state=state,
+            address=f"http://{self.name}.test:7700",
+            slots_total=1,
+            slots_free=0 if self.busy_for else 1,
+            labels={},
+            capabilities=(),
+            checks=(),
+            version="1.0",
+            rtt_ms=1.5,
+            draining=self.draining,
+            me=other is self,
+        )
+
+    def checks(self) -> list[tuple[str, str, str]]:
+        return self.own_checks
+
+    def busy(self) -> tuple[float, list[str]] | None:
+        return self.busy_for
+
+    async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None:
+        self.fetched.append((digest, size, tuple(holders)))
+        if digest not in self.elsewhere:
+            raise Unavailable("blob_unreachable", f"nobody has {digest[:16]}", retry_after_s=5.0)
+        self.blobs.add(self.elsewhere[digest])
+
+    def address(self, peer: PeerId) -> Address | None:
+        return Address("127.0.0.1", 7701) if peer in self.alive else None
+
+    def note(self, event: str, job: JobId | None = None, **fields: object) -> None:
+        """Add an event to the log."""
+        self.log.append(EventRow(len(self.log) + 1, START_MS, event, "info", job, dict(fields)))
+        self._noted.set()
+
+    async def events(self, *, after: int | None, job: JobId | None, follow: bool) -> AsyncIterator[EventRow]:
+        self.listeners += 1
+        try:
+            at = after or 0
+            while True:
+                self._noted.clear()
+                for row in self.log[at:]:
+                    at = row.id
+                    if job is None or row.job == job:
+                        yield row
+                if not follow:
+                    return
+                if at >= len(self.log):
+                    await self._noted.wait()
+        finally:
+            self.listeners -= 1
+
+    async def drain(self, *, leave: bool) -> None:
+        self.draining = True
+
+    async def undrain(self) -> None:
+        self.draining = False
+
+    def settings(self) -> list[tuple[str, str, str]]:
+        return [("slots", "1", "default"), ("mesh_key", "********", "environment")]
