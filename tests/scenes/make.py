@@ -34,10 +34,8 @@ def quick(_folder=None, *, camera=True):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     scene = bpy.context.scene
     parts.settings(scene, size=(320, 180), samples=4, frames=FRAMES)
-    parts.sky(scene)
+    scene.cycles.max_bounces = 1
     parts.lights()
-    bpy.ops.mesh.primitive_plane_add(size=30)
-    bpy.context.object.data.materials.append(parts.material("Ground", (0.3, 0.3, 0.32), Roughness=0.8))
     bpy.ops.mesh.primitive_cube_add(size=1.4, location=(-1.2, 0, 0.7))
     cube = bpy.context.object
     cube.data.materials.append(parts.material("Cube", (0.9, 0.25, 0.1), Roughness=0.4))
