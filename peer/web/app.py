@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
 from yarl import URL
 
@@ -19,6 +20,7 @@ from peer.ports import Blobs, Corrupt, Forward, Mesh, StoreBroken, StoreFull
 from peer.telemetry.metrics import Metrics
 from peer.web.guard import guard
 from peer.web.metrics import count
+from peer.web.multipart import ignore_reader_warnings
 from peer.web.problems import Refused, from_aiohttp, from_refusal, from_store, problem
 from peer.web.route import ROUTES, Route
 from peer.web.routes import TABLE, add_routes
@@ -33,6 +35,7 @@ _log = structlog.get_logger()
 
 def make_app(mesh: Mesh, blobs: Blobs, forward: Forward, options: WebOptions, metrics: Metrics) -> web.Application:
     """The whole user port. Serve it with `serving()`; `make_forwarded_handler` serves it to other peers."""
+    ignore_reader_warnings()
     site = Site(mesh, blobs, forward, options, metrics)
     app = web.Application(middlewares=[_around(site, _by_path(TABLE))], client_max_size=limits.HTTP_BODY_BYTES_MAX)
     app[SITE], app[ROUTES] = site, TABLE
@@ -117,8 +120,10 @@ def _refused(request: web.Request, error: Exception) -> Refused:
             return from_store(error)
         case web.HTTPException():
             return from_aiohttp(error)
-        case web.RequestPayloadError() | ConnectionError():
-            return Refused(400, "body_broken", "the connection broke off; nothing was kept", headers={"Connection": "close"})
+        case web.RequestPayloadError() | HttpProcessingError() | ConnectionError():
+            return Refused(
+                400, "body_broken", "the body broke off or cannot be unpacked; nothing was kept", headers={"Connection": "close"}
+            )
         case _:
             _log.error("http_handler_failed", path=request.path, request_id=name_request(request), exc_info=error)
             return Refused(500, "internal", "something went wrong here; the peer's log has it under this request's id")

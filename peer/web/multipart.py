@@ -6,11 +6,13 @@ too slowly or breaks the form leaves no partial file.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from aiohttp import BodyPartReader, MultipartReader, web
+from aiohttp import BadContentDispositionHeader, BadContentDispositionParam, BodyPartReader, MultipartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from peer.ports import BlobWriter
 from peer.web.problems import Refused, wrong_fields
@@ -97,12 +99,19 @@ class Form:
     async def _read(self, read: Awaitable[T]) -> T:
         try:
             return await paced(self._pace, read)
-        except (ValueError, AssertionError, RuntimeError, web.HTTPException):  # how aiohttp's reader says that a form is broken
+        except (ValueError, AssertionError, RuntimeError, web.HTTPException, HttpProcessingError):  # how aiohttp says "broken"
             raise Refused(400, "bad_form", _BROKEN) from None
 
     def _check_end(self) -> None:
         if not self._reader.at_eof():
             raise Refused(400, "bad_form", _BROKEN)
+
+
+def ignore_reader_warnings() -> None:
+    """aiohttp's reader warns of headers that we read and refuse ourselves. Each text is the client's own, and the interpreter
+    remembers every text that it has warned of: a client could fill its memory."""
+    for category in (BadContentDispositionHeader, BadContentDispositionParam):
+        warnings.filterwarnings("ignore", category=category)
 
 
 def open_form(request: web.Request) -> Form:
@@ -132,6 +141,8 @@ def parse_disposition(header: str) -> tuple[str, str | None]:
             raise Refused(400, "bad_form", "a part's Content-Disposition cannot be read")
         value, rest = _value(rest.lstrip())
         values.setdefault(key.strip().lower(), value)
+    if any("\ud800" <= char <= "\udfff" for value in values.values() for char in value):
+        raise Refused(400, "bad_form", "a part's name is not UTF-8")
     if "name" not in values:
         raise Refused(400, "bad_form", "a part has no name")
     return values["name"], values.get("filename")

@@ -84,9 +84,18 @@ def parse_object(body: bytes | str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError | _Doubled) else "it is not UTF-8, too deep or not a number"
         raise Refused(400, "bad_json", f"the body is not JSON: {reason}") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not _is_unicode(value):
         raise Refused(400, "bad_json", 'the body must be a JSON object, such as {"frames": "1-48"}')
     return value
+
+
+def _is_unicode(value: dict[str, Any]) -> bool:
+    """JSON can write halves of surrogate pairs, which no file and no message can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _Doubled(ValueError):

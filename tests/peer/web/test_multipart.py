@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+import random
+
 import pytest
 
 from peer.web.multipart import parse_disposition
 from peer.web.problems import Refused
+from tests.peer.web.conftest import Farm
 
 
 @pytest.mark.parametrize(
@@ -26,9 +30,61 @@ def test_dispositions(header: str, expected: tuple[str, str | None]):
 
 
 @pytest.mark.parametrize(
-    "header", ["", "attachment; name=x", "form-data", 'form-data; filename="a"', 'form-data; name="a', "form-data; name"]
+    "header",
+    [
+        "",
+        "attachment; name=x",
+        "form-data",
+        'form-data; filename="a"',
+        'form-data; name="a',
+        "form-data; name",
+        'form-data; name="x"; filename="\udcd9"',
+    ],
 )
 def test_dispositions_that_say_nothing(header: str):
     with pytest.raises(Refused) as caught:
         parse_disposition(header)
     assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+FORM = (
+    b'--B\r\nContent-Disposition: form-data; name="frames"\r\n\r\n1-3\r\n'
+    b'--B\r\nContent-Disposition: form-data; name="scene"; filename="a.blend"\r\nContent-Length: 7\r\n'
+    b"Content-Transfer-Encoding: base64\r\n\r\nBLENDER\r\n"
+    b'--B\r\nContent-Disposition: form-data; name="renderer"\r\n\r\nnull\r\n--B--\r\n'
+)
+
+
+def broken(dice: random.Random) -> bytes:
+    """The form with a few bytes changed, lost, added or said again."""
+    body = bytearray(FORM)
+    for _ in range(dice.randint(1, 6)):
+        at = dice.randrange(len(body))
+        match dice.randrange(4):
+            case 0:
+                body[at] = dice.randrange(256)
+            case 1:
+                del body[at : at + dice.randint(1, 30)]
+            case 2:
+                body[at:at] = dice.randbytes(dice.randint(1, 10))
+            case _:
+                body[at:at] = body[dice.randrange(len(body)) :][: dice.randint(1, 60)]
+    return bytes(body)
+
+
+async def test_broken_forms_are_the_client_s_fault_never_ours(farm: Farm):
+    peer = await farm.add("one", body_grace_s=1.0)
+    url = peer.client.make_url("/")
+    dice = random.Random(7)
+    statuses: set[bytes] = set()
+    for _ in range(200):
+        body = broken(dice)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = "POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+        head += f"Content-Type: multipart/form-data; boundary=B\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        statuses.add(answer.split(b" ")[1])
+    assert statuses <= {b"202", b"400", b"422"}
+    assert {b"400", b"422"} <= statuses

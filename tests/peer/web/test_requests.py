@@ -26,7 +26,20 @@ async def test_waiting_is_charged():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1", "null", '"x"', "{'a': 1}", '{"a": Infinity}', '{"a": 1, "a": 2}', b"\xff", "{" * 5_000, '{"a":' * 50_000]
+    "text",
+    [
+        "",
+        "1",
+        "null",
+        '"x"',
+        "{'a': 1}",
+        '{"a": Infinity}',
+        '{"a": 1, "a": 2}',
+        b"\xff",
+        "{" * 5_000,
+        '{"a":' * 50_000,
+        '{"a": ["\\ud800"]}',
+    ],
 )
 def test_what_is_no_object(text: str | bytes):
     with pytest.raises(Refused) as caught:
