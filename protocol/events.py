@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from protocol.access.roles import Role
 from protocol.ids import Address, JobId, PeerId, RequestId, TaskId, Ticket
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Capabilities, FrameResult, Inspection
 from protocol.jobs.spec import JobSpec
 from protocol.ledger.facts import Fact
+from protocol.services import Command
 from protocol.wire.gossip import GossipMessage
 from protocol.wire.work import WorkMessage
 
@@ -110,6 +112,27 @@ class LocateAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyCreateAsked:
+    """An admin makes an API key: `key` (16 hex digits) and the secret were drawn by the shell; only its hash comes here.
+
+    Back: Reply with `access.keys.KeyRecord`, durable here."""
+
+    request: RequestId
+    key: str
+    hash: bytes
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRevokeAsked:
+    """An admin revokes an API key, by id or by the name of the one valid key that has it. Back: Reply with the record."""
+
+    request: RequestId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class FrameRendered:
     """A Render has ended: files lie in the attempt's folder (`failure` None), or it failed. The slot is free again."""
 
@@ -165,6 +188,23 @@ class HealthChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthAsked:
+    """A client changes this peer's services and checks. Back: Reply with True, or a refusal; durable by then."""
+
+    request: RequestId
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class CheckEnded:
+    """A RunCheck has ended."""
+
+    ticket: Ticket
+    status: Literal["passing", "warning", "critical"]
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class DrainAsked:
     """No new work from now on; `leave`: and then leave the mesh."""
 
@@ -192,6 +232,8 @@ Event = (
     | SubmitAsked
     | ControlAsked
     | LocateAsked
+    | KeyCreateAsked
+    | KeyRevokeAsked
     | FrameRendered
     | FrameProgressed
     | FrameVerified
@@ -199,6 +241,8 @@ Event = (
     | BlobsEnded
     | RenderersFound
     | HealthChanged
+    | HealthAsked
+    | CheckEnded
     | DrainAsked
     | UndrainAsked
     | GraceEnded

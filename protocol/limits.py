@@ -233,7 +233,52 @@ LEFT_TOLD_DIRECTLY_MAX: Final = 32
 # Engine
 EVENTS_PER_TURN_MAX: Final = 64
 EFFECTS_PER_COMMIT_MAX: Final = 4_096
+GATE_EFFECTS_MAX: Final = 50_000  # what may wait for the disk before peers are pushed back
 ENGINE_IDLE_S: Final = 1.0
 GAUGE_S: Final = 1.0
 LOOP_LAG_TOLD_S: Final = 0.1
 DRAIN_POLL_S: Final = 0.05
+
+# Access (protocol/access)
+KEYS_MAX: Final = 10_000  # revoked ones count: a revocation is never forgotten
+KEY_NAME_CHARS_MAX: Final = 64
+KEY_FIELDS_MAX: Final = 16
+KEY_ROWS_PER_MESSAGE_MAX: Final = 2_000
+ACCESS_PUSH_PEERS: Final = 16  # up to this many live peers hear of a change at once; beyond, a few do and pass it on
+ACCESS_PUSH_FEW: Final = 3
+ACCESS_ROUND_S: Final = 2.0
+ACCESS_BUCKETS: Final = 16
+ACCESS_BUCKET_HASH_BYTES: Final = 8
+
+# Services and checks (protocol/health, peer/checks.py, peer/web/consul)
+SERVICES_PER_PEER_MAX: Final = 500
+CHECKS_PER_PEER_MAX: Final = 1_000
+CHECKS_PER_SERVICE_MAX: Final = 32
+SERVICE_ID_CHARS_MAX: Final = 128
+CHECK_ID_CHARS_MAX: Final = 160  # that of a service's checks begins with the service's
+CHECK_NAME_CHARS_MAX: Final = 256
+SERVICE_TAGS_MAX: Final = 64
+SERVICE_TAG_CHARS_MAX: Final = 255
+SERVICE_META_MAX: Final = 64
+SERVICE_META_KEY_CHARS_MAX: Final = 128
+SERVICE_META_VALUE_CHARS_MAX: Final = 512
+SERVICE_ROW_BYTES_MAX: Final = CATALOG_VALUE_BYTES_MAX - 1_024
+CHECK_TARGET_CHARS_MAX: Final = 2_048
+CHECK_NOTES_CHARS_MAX: Final = 1_024
+CHECK_HEADERS_MAX: Final = 32
+CHECK_OUTPUT_BYTES_MAX: Final = 4_096
+CHECK_INTERVAL_S_MIN: Final = 1.0
+CHECK_INTERVAL_S_MAX: Final = 86_400.0
+CHECK_TIMEOUT_S_DEFAULT: Final = 10.0
+CHECK_TIMEOUT_S_MAX: Final = 60.0
+CHECK_THRESHOLD_MAX: Final = 1_000
+CHECK_OUTPUT_PUBLISH_S: Final = 30.0  # how often at most an output is published that comes with no other status
+DEREGISTER_AFTER_S_MIN: Final = 60.0
+PROBES_OF_CHECKS_AT_ONCE_MAX: Final = 64
+CHECK_ALLOW_MAX: Final = 64
+DIRECTORY_TOPICS_MAX: Final = 8_192
+BLOCKING_QUERIES_MAX: Final = 1_024
+BLOCKING_WAIT_S_DEFAULT: Final = 300.0
+BLOCKING_WAIT_S_MAX: Final = 600.0
+BLOCKING_LOOK_S: Final = 5.0  # how often a waiting query looks whether its client is still there
+JOIN_WAIT_S: Final = 5.0

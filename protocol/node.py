@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from protocol import limits
+from protocol.access.access import Access
 from protocol.cards import PeerCard
 from protocol.catalog.board import Board
 from protocol.catalog.catalog import Catalog
@@ -71,8 +72,9 @@ class Node:
         self.thief = Thief(
             me=o.me, slots=o.card.slots_total, labels=o.card.labels, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64))
         )
+        self.access = Access(me=o.me, random=Random(dice.getrandbits(64)))
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
-            self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief,
+            self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief, self.access,
         )  # fmt: skip
 
     # the machine

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from protocol.access.keys import KeyRecord
 from protocol.ids import AttemptId, AuthorId, Fence, JobId, LeaseId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Capabilities, FrameResult, Inspection
@@ -216,6 +217,21 @@ class Draining:
     state: Literal["draining", "active"]
 
 
+@dataclass(frozen=True, slots=True)
+class AccessRoot:
+    """Hashes over the sender's API keys, by bucket (see `protocol.access`). `reply`: answer with yours when they differ."""
+
+    buckets: tuple[bytes, ...]
+    reply: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRows:
+    """Records of API keys that the receiver may lack."""
+
+    rows: tuple[KeyRecord, ...]
+
+
 WorkMessage = (
     Wake
     | Steal
@@ -237,4 +253,6 @@ WorkMessage = (
     | JobQuery
     | JobAnswer
     | Draining
+    | AccessRoot
+    | AccessRows
 )

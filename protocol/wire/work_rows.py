@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from protocol import limits
+from protocol.access.keys import key_from_row, key_row
 from protocol.errors import Malformed
 from protocol.ids import AuthorId, Fence, JobId, LeaseId, PeerId
 from protocol.jobs.results import Capabilities
@@ -34,6 +35,7 @@ from protocol.wire.fields import (
     flag,
     hexadecimal,
     items,
+    octets,
     peer,
     sequence,
     text,
@@ -41,6 +43,8 @@ from protocol.wire.fields import (
     whole,
 )
 from protocol.wire.work import (
+    AccessRoot,
+    AccessRows,
     CatalogDelta,
     CatalogRoot,
     CatalogVersions,
@@ -86,6 +90,8 @@ CATALOG_DELTA: Final = 48
 JOB_QUERY: Final = 49
 JOB_ANSWER: Final = 50
 DRAINING: Final = 51
+ACCESS_ROOT: Final = 52
+ACCESS_ROWS: Final = 53
 
 _raw = bytes.fromhex
 
@@ -162,6 +168,8 @@ WRITERS: Final[dict[type[Any], Callable[[Any], Row]]] = {
     JobQuery: lambda one: [JOB_QUERY, one.ask, one.text],
     JobAnswer: lambda one: [JOB_ANSWER, one.ask, list(one.summaries)],
     Draining: lambda one: [DRAINING, one.state],
+    AccessRoot: lambda one: [ACCESS_ROOT, list(one.buckets), one.reply],
+    AccessRows: lambda one: [ACCESS_ROWS, [key_row(record) for record in one.rows]],
 }
 
 
@@ -322,6 +330,11 @@ def _drain_state(value: object) -> Literal["draining", "active"]:
     raise Malformed("expected draining or active")
 
 
+def _buckets(value: object) -> tuple[bytes, ...]:
+    row = sequence(value, limits.ACCESS_BUCKETS, limits.ACCESS_BUCKETS)
+    return tuple([octets(one, limits.ACCESS_BUCKET_HASH_BYTES) for one in row])
+
+
 # tag: (number of items with the tag, reader); a shorter row is malformed, a longer one comes from a newer version
 READERS: Final[dict[int, tuple[int, Callable[[Row], WorkMessage]]]] = {
     WAKE: (2, lambda row: Wake(_job(row[1]))),
@@ -347,4 +360,6 @@ READERS: Final[dict[int, tuple[int, Callable[[Row], WorkMessage]]]] = {
     JOB_QUERY: (3, lambda row: JobQuery(uint(row[1]), _word(row[2]))),
     JOB_ANSWER: (3, _read_answer),
     DRAINING: (2, lambda row: Draining(_drain_state(row[1]))),
+    ACCESS_ROOT: (3, lambda row: AccessRoot(_buckets(row[1]), flag(row[2]))),
+    ACCESS_ROWS: (2, lambda row: AccessRows(items(row[1], limits.KEY_ROWS_PER_MESSAGE_MAX, key_from_row))),
 }

@@ -1,0 +1,1 @@
+"""Who may ask what: roles, and API keys as records that reach every peer."""
