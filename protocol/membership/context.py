@@ -39,7 +39,7 @@ class Context:
         self.broadcasts = Broadcasts()
         self.awareness = Awareness(options.health_max)
         self.echoes = Echoes()
-        self.to_verify: list[PeerId] = []  # accused with a refused connection: ask them at once
+        self.to_verify: list[tuple[PeerId, float]] = []  # accused with a refused connection: ask them after so many seconds
         self.address_changed = False  # the set of known addresses differs from the snapshot
         self._out: list[Effect | Signal] = []
 

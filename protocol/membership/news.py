@@ -199,12 +199,15 @@ class Desk:
             self._perhaps_verify(member, news)
 
     def _perhaps_verify(self, member: Member, news: Suspect) -> None:
-        """A refused suspicion: each hearer asks the accused at once with probability min(1, 3k/n)."""
+        """A refused suspicion: each hearer asks the accused at once with probability min(1, 3k/n).
+
+        The others ask later if nothing has been settled by then: whoever missed the verdict finds it alone."""
         if news.accuser == self._ctx.me.peer:
             return
         share = 3 * max(1, self.needed(member)) / self._ctx.members.live
-        if self._ctx.random.random() < share:
-            self._ctx.to_verify.append(member.peer)
+        apart_s = self._ctx.options.refusals_apart_s
+        delay_s = 0.0 if self._ctx.random.random() < share else self._ctx.random.uniform(apart_s, 2 * apart_s)
+        self._ctx.to_verify.append((member.peer, delay_s))
 
     def needed(self, member: Member) -> int:
         """Lifeguard's k: who could still confirm, at most suspicion_mult - 2."""

@@ -16,7 +16,7 @@ from protocol.membership.echoes import Awaited
 from protocol.membership.members import Member
 from protocol.membership.news import Desk
 from protocol.membership.rotation import Rotation
-from protocol.wire.gossip import Ack, Nack, Ping, PingReq, StreamPing
+from protocol.wire.gossip import Ack, Dead, Nack, Ping, PingReq, StreamPing
 
 RTT_WEIGHT = 0.125  # of the newest sample, as in RFC 6298
 
@@ -83,8 +83,11 @@ class Prober:
         if with_stream:
             self._ctx.stream(member, StreamPing(seq, self._ctx.me))
 
-    def verify(self, peer: PeerId, now_s: float) -> None:
-        """Somebody was refused by `peer`: see for ourselves at once."""
+    def verify(self, peer: PeerId, now_s: float, *, delay_s: float = 0.0) -> None:
+        """Somebody was refused by `peer`: see for ourselves, at once or, if it is still suspect then, in a while."""
+        if delay_s > 0:
+            self._recheck.setdefault(peer, now_s + delay_s)
+            return
         member, under_way = self._ctx.members.get(peer), self._probes.get(peer)
         if member is None or not member.up:
             return
@@ -178,6 +181,9 @@ class Prober:
         self._relays[seq] = _Relay(origin, source, request.seq, now_s + options.nack_after_s, ends_s)
         self._ctx.echoes.expect(seq, Awaited("relay", (request.target,), ends_s))
         self._ctx.datagram(request.target, request.address, Ping(seq, request.target))
+        member = self._ctx.members.get(request.target)
+        if member is not None and member.state == "dead":  # whoever asks has missed the verdict
+            self._ctx.datagram(origin, source, Dead(member.peer, member.run_epoch, member.incarnation, self._ctx.me.peer))
 
     def relay_acked(self, seq: int) -> None:
         """The target of a relay is there: tell who asked, under the sequence that it knows."""

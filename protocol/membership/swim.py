@@ -194,8 +194,8 @@ class Swim:
 
     def _settle(self, now_s: float) -> list[Effect | Signal]:
         wishes, self._ctx.to_verify = self._ctx.to_verify, []
-        for peer in wishes:
-            self._prober.verify(peer, now_s)
+        for peer, delay_s in wishes:
+            self._prober.verify(peer, now_s, delay_s=delay_s)
         self._gossip.arm(now_s)
         self._healing.arm(now_s)
         if self._leave_by_s is not None:
