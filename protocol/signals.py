@@ -97,8 +97,8 @@ class WorkOpened:
     """The ledger to the dispatcher: this peer owns the job; here is all that is to be known to hand it out.
 
     Restated whole whenever it changes. `frames` None: the scene must be inspected first. `steps` has a byte for each
-    frame (a `FrameStep`: PENDING, DONE or FAILED); `failures` are (frame, peers that failed it) of the wanted
-    generation; `generations` (frame, generation) only where it is not 0. `open_` False: hand nothing out for now.
+    frame (a `FrameStep`: PENDING, DONE or FAILED); `failures` are (frame, the peers that failed it and in which attempts) of
+    the wanted generation; `generations` (frame, generation) only where it is not 0. `open_` False: hand nothing out now.
     """
 
     job: JobId
@@ -115,16 +115,19 @@ class WorkOpened:
     open_: bool
     frames: Frames | None
     steps: bytes
-    failures: tuple[tuple[int, tuple[PeerId, ...]], ...]
+    failures: tuple[tuple[int, tuple[tuple[PeerId, AttemptId], ...]], ...]
     generations: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkClosed:
-    """The ledger to the dispatcher: hand out nothing more of this job and take back what is out."""
+    """The ledger to the dispatcher: hand out nothing more of this job and take back what is out.
+
+    `ended` False: the job goes on elsewhere, and whoever has a result of it is to bring it there."""
 
     job: JobId
     reason: str
+    ended: bool = True
 
 
 @dataclass(frozen=True, slots=True)

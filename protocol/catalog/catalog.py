@@ -107,7 +107,8 @@ class Catalog:
         return []
 
     def _publish(self, key: str, value: bytes | None) -> list[Output]:
-        assert len(key) <= limits.CATALOG_KEY_CHARS_MAX and (value is None or len(value) <= limits.CATALOG_VALUE_BYTES_MAX)
+        assert len(key) <= limits.CATALOG_KEY_CHARS_MAX
+        assert value is None or len(value) <= limits.CATALOG_VALUE_BYTES_MAX
         mine = self._writers[self._me]
         if mine.records.get(key, (0, None))[1] == value:
             return []
@@ -124,9 +125,7 @@ class Catalog:
     def _compare(self, sender: PeerId, versions: Iterable[tuple[PeerId, int, int]], reply: bool) -> list[Output]:
         theirs = {writer: (epoch, version) for writer, epoch, version in versions}
         outputs: list[Output] = [Send(sender, delta) for delta in self._deltas(theirs)]
-        behind = any(
-            writer != self._me and told > self._mine(writer) for writer, told in sorted(theirs.items())
-        )
+        behind = any(writer != self._me and told > self._mine(writer) for writer, told in sorted(theirs.items()))
         if reply and behind:
             outputs.append(Send(sender, CatalogVersions(self._vector(), reply=False)))
         return outputs

@@ -5,10 +5,10 @@ from __future__ import annotations
 from protocol.errors import Conflict, Invalid, Refusal
 from protocol.events import ControlAsked
 from protocol.jobs.frames import format_frames, parse_frames
+from protocol.kernel import Now
 from protocol.ledger.facts import Body, Control, Register, Retried
 from protocol.ledger.fold import JobFold
 from protocol.ledger.lifecycle import held_because, refusal
-from protocol.kernel import Now
 
 
 def control_facts(fold: JobFold, asked: ControlAsked, now: Now) -> list[Body] | Refusal:
@@ -70,9 +70,10 @@ def _retry(fold: JobFold, asked: ControlAsked, now: Now) -> list[Body] | Refusal
     if fold.cancelled:
         return Conflict("job_cancelled", "the job was cancelled, which is final; submit it again")
     if fold.frames is None or refusal(fold) is not None:
-        return Conflict("not_retriable", "the scene itself could not be rendered, so there are no frames to retry; mend it and submit it again")
+        message = "the scene itself could not be rendered, so there are no frames to retry; mend it and submit it again"
+        return Conflict("not_retriable", message)
     try:
-        wanted = list(fold.frames if asked.include_done else fold.failed_frames()) if asked.frames is None else list(parse_frames(asked.frames))
+        wanted = _named(fold, asked)
     except Invalid as error:
         return error
     foreign = [frame for frame in wanted if frame not in fold.frames]
@@ -83,3 +84,11 @@ def _retry(fold: JobFold, asked: ControlAsked, now: Now) -> list[Body] | Refusal
     for frame in moved:
         by_generation.setdefault(fold.generation(frame) + 1, []).append(frame)
     return [Retried(format_frames(frames), generation, now.wall_ms) for generation, frames in sorted(by_generation.items())]
+
+
+def _named(fold: JobFold, asked: ControlAsked) -> list[int]:
+    """The frames that a retry is about. Raises `Invalid`."""
+    assert fold.frames is not None
+    if asked.frames is not None:
+        return list(parse_frames(asked.frames))
+    return list(fold.frames) if asked.include_done else fold.failed_frames()

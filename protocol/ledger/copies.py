@@ -48,6 +48,18 @@ class Copies:
             copy.sent[author] = max(copy.sent.get(author, 0), seq)
         return changed
 
+    def told(self, peer: PeerId, held: VersionMap) -> None:
+        """The peer has sent facts, and says which ones it holds."""
+        copy = self.by_peer.setdefault(peer, Copy())
+        for author, seq in held.items():
+            copy.held[author] = max(copy.held.get(author, 0), seq)
+            copy.sent[author] = max(copy.sent.get(author, 0), seq)
+
+    def holds_facts(self, peer: PeerId) -> bool:
+        """Whether a peer is known to hold every fact that is held here."""
+        copy = self.by_peer.get(peer)
+        return copy is not None and self._fold.covered_by(copy.held)
+
     def resend(self, peer: PeerId) -> None:
         """What was sent and never confirmed is taken as lost."""
         copy = self.by_peer.get(peer)
@@ -66,10 +78,6 @@ class Copies:
         """Whether a peer holds all facts, and all bytes that were known when it last spoke."""
         copy = self.by_peer.get(peer)
         return copy is not None and copy.heard and self._fold.covered_by(copy.safe)
-
-    def is_behind(self, peer: PeerId) -> bool:
-        """Whether a peer still lacks facts or bytes."""
-        return not self.is_synced(peer)
 
     def _map(self, peer: PeerId, with_bytes: bool) -> VersionMap:
         copy = self.by_peer[peer]

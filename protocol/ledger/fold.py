@@ -43,6 +43,7 @@ class JobFold:
         self.accepted: Accepted | None = None
         self.spec: JobSpec | None = None
         self.fence = NOBODY
+        self.owners: dict[PeerId, None] = {}  # everybody who has ever owned it
         self.replica_set: ReplicaSet | None = None
         self.inspected: Inspected | None = None
         self.winners: dict[int, FrameEnded] = {}
@@ -76,12 +77,19 @@ class JobFold:
         return True
 
     def since(self, versions: VersionMap, limit: int) -> list[Fact]:
-        """At most `limit` facts that a holder of `versions` lacks, in an order that `add` accepts."""
+        """Facts that a holder of `versions` lacks, in an order that `add` accepts: at least one, at most `limit`.
+
+        A fact with many outputs or files weighs as much as several, so that what is sent stays within a message.
+        """
         missing: list[Fact] = []
+        weight = 0
         for author in sorted(self.log):
-            missing.extend(self.log[author][versions.get(author, 0) : versions.get(author, 0) + limit - len(missing)])
-            if len(missing) >= limit:
-                break
+            start = versions.get(author, 0)
+            for fact in self.log[author][start : start + limit]:
+                weight += _weight(fact.body)
+                if missing and weight > limit:
+                    return missing
+                missing.append(fact)
         return missing
 
     def covered_by(self, versions: VersionMap) -> bool:
@@ -96,6 +104,7 @@ class JobFold:
                 self._fix_frames()
             case Owner():
                 self.fence = max(self.fence, body.fence)
+                self.owners[body.fence.peer] = None
             case ReplicaSet():
                 if self.replica_set is None or _replica_order(body) > _replica_order(self.replica_set):
                     self.replica_set = body
@@ -233,6 +242,16 @@ class JobFold:
                     yield result.log, result.log_size
             case _:
                 return
+
+
+def _weight(body: Body) -> int:
+    match body:
+        case FrameEnded(result=result):
+            return 1 + len(result.outputs)
+        case Accepted(manifest=manifest):
+            return 1 + len(manifest.files) // 8
+        case _:
+            return 1
 
 
 def _replica_order(body: ReplicaSet) -> tuple[Fence, int]:

@@ -93,7 +93,8 @@ class Keeper:
 
 def _items(fold: JobFold, facts: list[Fact]) -> tuple[tuple[Digest, int], ...]:
     """Distinct blobs of these facts, in order."""
-    items = {digest: size for fact in facts for digest, size in fold.blobs_of(fact) if isinstance(fact.body, Accepted | FrameEnded)}
+    telling = [fact for fact in facts if isinstance(fact.body, Accepted | FrameEnded)]
+    items = {digest: size for fact in telling for digest, size in fold.blobs_of(fact)}
     return tuple(items.items())
 
 

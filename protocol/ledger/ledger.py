@@ -6,7 +6,6 @@ know leases, renderers and sockets: the dispatcher tells it what has ended, the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from random import Random
 
 from protocol import limits
@@ -15,18 +14,19 @@ from protocol.errors import Conflict, NotFound, Refusal, Unavailable
 from protocol.events import BlobsEnded, Booted, ControlAsked, Event, StreamReceived, SubmitAsked
 from protocol.ids import AttemptId, AuthorId, Fence, JobId, PeerId, RequestId
 from protocol.jobs.identity import canonical, job_id
-from protocol.jobs.manifest import EMPTY
 from protocol.jobs.results import Inspection
 from protocol.kernel import Now
+from protocol.ledger.closing import known_inspection, last_word
 from protocol.ledger.controls import control_facts
-from protocol.ledger.copies import Copies, wanted_copies
-from protocol.ledger.facts import Accepted, Body, Closed, Fact, FrameEnded, Inspected, Owner, ReplicaSet
-from protocol.ledger.fold import JobFold, VersionMap
+from protocol.ledger.facts import Accepted, Body, Fact, FrameEnded, Inspected, Owner, ReplicaSet
+from protocol.ledger.fold import JobFold
+from protocol.ledger.held import HeldJob
 from protocol.ledger.keeper import Keeper, as_versions
-from protocol.ledger.offers import job_version, work_opened
-from protocol.ledger.overview import Activity, view
-from protocol.ledger.placement import choose
-from protocol.ledger.lifecycle import refusal
+from protocol.ledger.offers import work_opened
+from protocol.ledger.overview import view
+from protocol.ledger.promises import break_all, break_late, copies_of, keep, make_promise, owner_elsewhere, wanted
+from protocol.ledger.publishing import publication
+from protocol.ledger.replicas import Replicas
 from protocol.records import DropValue, ForgetJob, PutFact, PutValue
 from protocol.signals import (
     FrameCommitted,
@@ -35,54 +35,18 @@ from protocol.signals import (
     SceneInspected,
     Send,
     Signal,
+    SummaryChanged,
     WorkClosed,
     WorkProgress,
 )
-from protocol.summaries import job_key, summary_to_bytes
+from protocol.summaries import job_key
 from protocol.views import JobView, Submitted
 from protocol.wire import work
 from protocol.wire.work import Facts, FactsHeld
 
 Output = Effect | Signal
 TOMBSTONE = "deleted/"
-
-
-@dataclass(slots=True)
-class _Promise:
-    """A client waits until `versions` are durable on enough peers. `forget`: the job is not wanted when that fails."""
-
-    request: RequestId
-    versions: VersionMap
-    with_bytes: bool
-    until: float
-    created: bool
-    forget: bool
-
-
-@dataclass(slots=True)
-class _Peer:
-    live: bool
-    useful: bool  # may hold copies: live, not critical, not draining
-    host: str
-    run_epoch: int
-    gone_since: float | None
-    left: bool
-
-
-class _Job:
-    """One job's machinery on this peer; only an owner uses more than the fold."""
-
-    __slots__ = ("activity", "copies", "dirty", "fold", "opened", "promises", "published", "published_at")
-
-    def __init__(self, job: JobId) -> None:
-        self.fold = JobFold(job)
-        self.copies = Copies(self.fold)
-        self.promises: list[_Promise] = []
-        self.activity = Activity()
-        self.opened = False
-        self.published: JobView | None = None
-        self.published_at = 0.0
-        self.dirty = False
+DELETED_EPOCH = 2**62  # in a ForgetJob: not merely given up by its owner, but deleted
 
 
 class Ledger:
@@ -92,14 +56,14 @@ class Ledger:
     def __init__(self, *, me: PeerId, author: AuthorId, run_epoch: int, host: str, replicas: int, random: Random) -> None:
         self._me = me
         self._author = author
-        self._replicas = replicas
         self._random = random
         self._counter = run_epoch << 32
-        self._jobs: dict[JobId, _Job] = {}
+        self._jobs: dict[JobId, HeldJob] = {}
         self._keys: dict[tuple[str, str], JobId] = {}
         self._deleted: dict[JobId, None] = {}
+        self._heard: dict[JobId, JobView] = {}  # newest summaries of jobs that others own
         self._keeper = Keeper(me=me)
-        self._peers: dict[PeerId, _Peer] = {me: _Peer(True, True, host, run_epoch, None, False)}
+        self._replicas = Replicas(me=me, host=host, run_epoch=run_epoch, count=replicas)
         self._round_at: float | None = None
 
     # reading
@@ -112,18 +76,14 @@ class Ledger:
     def owns(self, job: JobId) -> bool:
         """Whether this peer dispatches the job."""
         held = self._jobs.get(job)
-        return held is not None and held.fold.fence.peer == self._me
+        return held is not None and held.owner == self._me
 
     def view(self, job: JobId) -> JobView | None:
         """The job as this peer's facts say."""
         held = self._jobs.get(job)
         if held is None or held.fold.accepted is None:
             return None
-        return view(held.fold, held.activity, copies=self._copies(held))
-
-    def _copies(self, job: _Job) -> int:
-        base = {} if job.fold.accepted is None else {author: 1 for author in job.fold.log if author == self._author}
-        return 1 + job.copies.count(base, self._others(), with_bytes=True)
+        return view(held.fold, held.activity, copies=copies_of(held, self._replicas))
 
     # the machine
 
@@ -147,6 +107,9 @@ class Ledger:
                 return [] if kept is None else self._keeper.ended(self._jobs[kept].fold, ticket, error)
             case PeerChanged():
                 return self._peer(event, now)
+            case SummaryChanged(job, seen):
+                self._summary(job, seen)
+                return []
             case WorkProgress():
                 return self._progress(event, now)
             case FrameCommitted():
@@ -162,8 +125,7 @@ class Ledger:
             return []
         outputs: list[Output] = []
         for held in list(self._jobs.values()):
-            if held.fold.fence.peer == self._me:
-                outputs.extend(self._round(held, now))
+            outputs.extend(self._round(held, now))
         busy = any(self._needs_rounds(held) for held in self._jobs.values())
         self._round_at = now.monotonic_s + self._round_s() if busy else None
         return outputs
@@ -174,11 +136,11 @@ class Ledger:
     def _round_s(self) -> float:
         return limits.LEDGER_ROUND_S / 2 * self._random.uniform(0.9, 1.1)
 
-    def _needs_rounds(self, held: _Job) -> bool:
-        if held.fold.fence.peer != self._me:
+    def _needs_rounds(self, held: HeldJob) -> bool:
+        if held.fold.accepted is None:
             return False
-        lacking = any(held.copies.is_behind(peer) for peer in self._wanted(held) if peer != self._me)
-        return bool(held.promises) or held.dirty or lacking or not held.fold.is_closed
+        open_ = held.owner == self._me and (bool(held.promises) or held.dirty or not held.fold.is_closed)
+        return open_ or bool(self._replicas.lacking(held))
 
     def _wake_rounds(self, now: Now) -> None:
         if self._round_at is None:
@@ -186,7 +148,7 @@ class Ledger:
 
     # facts
 
-    def _append(self, held: _Job, bodies: list[Body], now: Now) -> list[Output]:
+    def _append(self, held: HeldJob, bodies: list[Body], now: Now) -> list[Output]:
         """Author facts: persist first, then tell the replicas. The caller re-opens and publishes."""
         log = held.fold.log.get(self._author, [])
         facts = [Fact(held.fold.job, self._author, len(log) + 1 + at, body) for at, body in enumerate(bodies)]
@@ -195,10 +157,10 @@ class Ledger:
         self._wake_rounds(now)
         return [Persist(tuple(PutFact(fact) for fact in facts)), *self._push_all(held)] if facts else []
 
-    def _push_all(self, held: _Job) -> list[Output]:
-        return [output for peer in self._wanted(held) if peer != self._me for output in self._push(held, peer)]
+    def _push_all(self, held: HeldJob) -> list[Output]:
+        return [output for peer in self._replicas.targets(held) for output in self._push(held, peer)]
 
-    def _push(self, held: _Job, peer: PeerId, *, always: bool = False) -> list[Output]:
+    def _push(self, held: HeldJob, peer: PeerId, *, always: bool = False) -> list[Output]:
         facts = held.copies.news_for(peer)
         if not facts and not always:
             return []
@@ -207,9 +169,10 @@ class Ledger:
 
     def _take_facts(self, sender: PeerId, facts: Facts, now: Now) -> list[Output]:
         if facts.job in self._deleted:
-            return [Send(sender, work.ForgetJob(facts.job, Fence(2**62, self._me)))]
-        held = self._jobs.setdefault(facts.job, _Job(facts.job))
+            return [Send(sender, work.ForgetJob(facts.job, Fence(DELETED_EPOCH, self._me)))]
+        held = self._jobs.setdefault(facts.job, HeldJob(facts.job))
         taken = tuple(PutFact(fact) for fact in facts.facts if fact.job == facts.job and held.fold.add(fact))
+        held.copies.told(sender, dict(facts.versions))
         outputs: list[Output] = [Persist(taken)] if taken else []
         outputs.extend(self._after_change(held, now) if taken else [])
         if facts.replicate and held.fold.accepted is not None:
@@ -221,34 +184,44 @@ class Ledger:
             outputs.append(Send(sender, Facts(facts.job, tuple(missing), as_versions(held.fold.versions), replicate=False)))
         if held.fold.accepted is None and not held.fold.log:
             del self._jobs[facts.job]
+        elif self._replicas.lacking(held):
+            self._wake_rounds(now)
         return outputs
 
     def _heard_held(self, sender: PeerId, message: FactsHeld, now: Now) -> list[Output]:
         held = self._jobs.get(message.job)
-        if held is None or held.fold.fence.peer != self._me:
+        if held is None or not held.copies.heard(sender, dict(message.versions), dict(message.safe)):
             return []
-        outputs: list[Output] = []
-        if held.copies.heard(sender, dict(message.versions), dict(message.safe)):
-            outputs.extend(self._push(held, sender))
-            outputs.extend(self._record_replicas(held, now))
-            outputs.extend(self._settle(held, now))
-        return outputs
+        if held.owner != self._me:
+            return self._push(held, sender) if sender in self._replicas.targets(held) else []
+        outputs = self._push(held, sender)
+        outputs.extend(self._record_replicas(held, now))
+        outputs.extend(self._settle(held, now))
+        return [*outputs, *self._publish(held, now)]
 
-    def _after_change(self, held: _Job, now: Now) -> list[Output]:
+    def _after_change(self, held: HeldJob, now: Now) -> list[Output]:
         """Facts have changed: who owns it now, is it over, what may be handed out, what do people see."""
         fold = held.fold
         if fold.accepted is not None:
             self._keys.setdefault((fold.accepted.submitter, fold.accepted.key), fold.job)
-        if fold.fence.peer != self._me:
-            outputs: list[Output] = [WorkClosed(fold.job, "another peer owns this job now")] if held.opened else []
-            held.opened = False
-            return outputs
+        if held.owner != self._me:
+            return self._step_down(held, now)
         closing = self._closing(held, now)
         opening = self._open(held)
         return [*closing, *opening, *self._publish(held, now)]
 
-    def _open(self, held: _Job) -> list[Output]:
-        if held.fold.accepted is None or (any(promise.forget for promise in held.promises)):
+    def _step_down(self, held: HeldJob, now: Now) -> list[Output]:
+        """Another peer owns the job: hand out nothing more, and bring it everything that is known here."""
+        outputs: list[Output] = [*break_all(held, owner_elsewhere(held.owner))]
+        if held.opened:
+            outputs.append(WorkClosed(held.fold.job, "another peer owns this job now", ended=False))
+        held.opened = False
+        if self._replicas.lacking(held):
+            self._wake_rounds(now)
+        return outputs
+
+    def _open(self, held: HeldJob) -> list[Output]:
+        if held.fold.accepted is None or held.is_promised:
             return []
         if held.fold.is_closed or held.fold.cancelled:
             outputs: list[Output] = [WorkClosed(held.fold.job, "the job has ended")] if held.opened else []
@@ -257,44 +230,19 @@ class Ledger:
         held.opened = True
         return [work_opened(held.fold, self._scene_holders(held))]
 
-    def _scene_holders(self, held: _Job) -> tuple[PeerId, ...]:
-        live = [peer for peer in held.fold.replicas if peer != self._me and self._is_live(peer)]
+    def _scene_holders(self, held: HeldJob) -> tuple[PeerId, ...]:
+        live = [peer for peer in held.fold.replicas if peer != self._me and self._replicas.is_live(peer)]
         return (self._me, *live)
 
-    def _closing(self, held: _Job, now: Now) -> list[Output]:
+    def _closing(self, held: HeldJob, now: Now) -> list[Output]:
         """The last word on a job, once there is nothing left to do."""
-        fold = held.fold
-        if fold.is_closed:
+        closed = last_word(held, self._replicas, now, me=self._me)
+        if closed is None:
             return []
-        retries = len(fold.retries)
-        if fold.cancelled:
-            return self._close(held, Closed("cancelled", fold.fence, retries, now.wall_ms), now)
-        if refusal(fold) is not None:
-            return self._close(held, Closed("failed", fold.fence, retries, now.wall_ms), now)
-        if fold.frames is None:
-            return []
-        failed = [frame for frame in fold.failed_frames() if frame in fold.frames]
-        if fold.done + len(failed) < len(fold.frames) or not self._all_safe(held):
-            return []
-        return self._close(held, Closed("failed" if failed else "completed", fold.fence, retries, now.wall_ms), now)
-
-    def _close(self, held: _Job, closed: Closed, now: Now) -> list[Output]:
         started = view(held.fold, held.activity, copies=0).started_ms
         outputs = self._append(held, [closed], now)
         fields = {"state": closed.state, "seconds": None if started is None else round((closed.wall_ms - started) / 1000, 3)}
-        outputs.append(Notice("job_" + closed.state, job=held.fold.job, fields=fields))
-        return outputs
-
-    def _all_safe(self, held: _Job) -> bool:
-        """Whether every committed frame's bytes are on two peers, where there are two that can hold them."""
-        others = self._others()
-        if not others:
-            return True
-        if any(held.copies.is_synced(peer) for peer in others):
-            return True
-        return all(
-            ended.peer != self._me and self._is_live(ended.peer) for ended in held.fold.winners.values()
-        ) and bool(held.fold.winners)
+        return [*outputs, Notice("job_" + closed.state, job=held.fold.job, fields=fields)]
 
     # accepting
 
@@ -303,15 +251,18 @@ class Ledger:
         scene = asked.manifest.digest()
         job = job_id(submitter=asked.submitter, key=asked.key, spec_json=spec_json, scene=scene)
         if job in self._deleted:
-            return [Reply(asked.request, Conflict("job_deleted", "this very job was submitted before and deleted; use a new Idempotency-Key"))]
+            message = "this very job was submitted before and deleted; use a new Idempotency-Key"
+            return [Reply(asked.request, Conflict("job_deleted", message))]
         known = self._keys.get((asked.submitter, asked.key))
         if known is not None and known != job:
             message = f"the Idempotency-Key was used for job {known} with other fields or another scene; use a new key"
             return [Reply(asked.request, Conflict("key_reused", message))]
         held = self._jobs.get(job)
-        if held is not None and held.fold.accepted is not None:
-            return self._promise(held, asked.request, now, created=False, with_bytes=True, forget=False)
-        held = self._jobs.setdefault(job, _Job(job))
+        if held is not None and held.fold.accepted is not None and held.owner == self._me:
+            return self._promise(held, asked.request, now, submits=True, created=False)
+        if (held is not None and held.fold.accepted is not None) or job in self._heard:
+            return self._submit_elsewhere(held, job, asked.request)
+        held = self._jobs.setdefault(job, HeldJob(job))
         self._keys[asked.submitter, asked.key] = job
         fence = Fence(1, self._me)
         accepted = Accepted(
@@ -322,74 +273,43 @@ class Ledger:
         digests = tuple(entry.digest for entry in asked.manifest.files)
         outputs: list[Output] = [PinBlobs(job, digests)] if digests else []
         outputs.extend(self._append(held, bodies, now))
-        outputs.extend(self._promise(held, asked.request, now, created=True, with_bytes=True, forget=True))
-        return outputs
+        if held.owner != self._me:  # facts of a greater owner came before the job's acceptance did
+            return [*outputs, Reply(asked.request, owner_elsewhere(held.owner))]
+        return [*outputs, *self._promise(held, asked.request, now, submits=True, created=True)]
 
-    def _promise(
-        self, held: _Job, request: RequestId, now: Now, *, created: bool, with_bytes: bool, forget: bool
-    ) -> list[Output]:
-        assert held.fold.accepted is not None
-        wait_s = limits.ACCEPT_S + held.fold.accepted.manifest.size / limits.ACCEPT_BYTES_PER_S
-        mine = {self._author: held.fold.versions[self._author]} if self._author in held.fold.versions else {}
-        until = now.monotonic_s + wait_s
-        held.promises.append(_Promise(request, mine, with_bytes, until, created, forget))
+    def _submit_elsewhere(self, held: HeldJob | None, job: JobId, request: RequestId) -> list[Output]:
+        """The same submission as one that another peer has accepted: its word is passed on, or it is reminded of the job."""
+        seen = self._heard.get(job)
+        needed = min(2, 1 + len(self._replicas.others())) if held is None else wanted(held, self._replicas)
+        if seen is not None and seen.copies >= needed:
+            return [Reply(request, Submitted(seen, seen.copies, created=False))]
+        owner = held.owner if held is not None else self._heard[job].owner
+        reminder = [] if held is None else self._push(held, owner, always=True)
+        return [*reminder, Reply(request, owner_elsewhere(owner))]
+
+    def _promise(self, held: HeldJob, request: RequestId, now: Now, *, submits: bool, created: bool) -> list[Output]:
+        make_promise(held, request, now, submits=submits, created=created)
         self._wake_rounds(now)
         return self._settle(held, now)
 
-    def _settle(self, held: _Job, now: Now) -> list[Output]:
+    def _settle(self, held: HeldJob, now: Now) -> list[Output]:
         """Answer every promise that holds now, then see what else follows from more copies."""
-        assert held.fold.spec is not None
-        useful = 1 + len(self._others())
-        wanted = wanted_copies(held.fold.spec.durability, peers=useful, replicas=self._replicas)
-        outputs: list[Output] = []
-        kept: list[_Promise] = []
-        accepted_now = False
-        for promise in held.promises:
-            copies = 1 + held.copies.count(promise.versions, self._others(), with_bytes=promise.with_bytes)
-            if copies < wanted:
-                kept.append(promise)
-                continue
-            accepted_now = accepted_now or promise.forget
-            outputs.append(Reply(promise.request, self._kept(held, promise, copies)))
-        held.promises = kept
-        if accepted_now:
-            outputs = [*outputs, *self._accepted(held, now)]
-        if not accepted_now and held.fold.fence.peer == self._me:
-            outputs.extend(self._after_copies(held, now))
-        return outputs
+        replies, is_accepted = keep(held, self._replicas)
+        return [*replies, *(self._accepted(held, now) if is_accepted else self._after_copies(held, now))]
 
-    def _kept(self, held: _Job, promise: _Promise, copies: int) -> Submitted | JobView:
-        now_view = view(held.fold, held.activity, copies=copies)
-        return Submitted(now_view, copies, promise.created) if promise.with_bytes else now_view
-
-    def _after_copies(self, held: _Job, now: Now) -> list[Output]:
+    def _after_copies(self, held: HeldJob, now: Now) -> list[Output]:
         closing = self._closing(held, now)
         return [*closing, *self._open(held), *self._publish(held, now)] if closing else []
 
-    def _accepted(self, held: _Job, now: Now) -> list[Output]:
+    def _accepted(self, held: HeldJob, now: Now) -> list[Output]:
         """The client has our word: look at the scene, or know it already, and hand out the work."""
         fold = held.fold
         assert fold.accepted is not None
-        known = self._known_inspection(held)
-        notice = Notice("job_accepted", job=fold.job, fields={"copies": self._copies(held)})
+        known = known_inspection(held, reversed(list(self._jobs.values())))
+        notice = Notice("job_accepted", job=fold.job, fields={"copies": copies_of(held, self._replicas)})
         if known is None:
             return [notice, *self._after_change(held, now)]
         return [notice, *self._record_inspection(fold.job, self._attempt(fold), self._me, known, now)]
-
-    def _known_inspection(self, held: _Job) -> Inspection | None:
-        """A job without a scene needs no look; the same scene under the same settings needs no second one."""
-        fold = held.fold
-        assert fold.accepted is not None
-        if fold.accepted.manifest == EMPTY:
-            return Inspection()
-        scene, settings = fold.accepted.manifest.digest(), fold.settings
-        for other in reversed(list(self._jobs.values())):
-            seen, accepted = other.fold.inspection, other.fold.accepted
-            if other is held or seen is None or accepted is None or seen.error is not None:
-                continue
-            if accepted.manifest.digest() == scene and other.fold.settings == settings:
-                return seen
-        return None
 
     def _attempt(self, fold: JobFold) -> AttemptId:
         self._counter += 1
@@ -399,7 +319,7 @@ class Ledger:
 
     def _record_inspection(self, job: JobId, attempt: AttemptId, peer: PeerId, inspection: Inspection, now: Now) -> list[Output]:
         held = self._jobs.get(job)
-        if held is None or held.fold.fence.peer != self._me or held.fold.inspected is not None:
+        if held is None or held.owner != self._me or held.fold.inspected is not None:
             return []
         outputs = self._append(held, [Inspected(attempt, peer, inspection, now.wall_ms)], now)
         fields = {"by": peer, "warnings": [warning.code for warning in inspection.warnings], "blender": inspection.blender}
@@ -409,12 +329,13 @@ class Ledger:
 
     def _commit_frame(self, ended: FrameCommitted, now: Now) -> list[Output]:
         held = self._jobs.get(ended.job)
-        if held is None or held.fold.fence.peer != self._me:
+        if held is None or held.owner != self._me:
             return []
         failure = ended.result.failure
         body = FrameEnded(ended.frame, ended.generation, ended.attempt, ended.peer, ended.result, now.wall_ms)
         outputs = self._append(held, [body], now)
-        fields = {"frame": ended.frame, "by": ended.peer, "seconds": round(ended.result.seconds, 4), "attempt": ended.attempt.counter}
+        seconds = round(ended.result.seconds, 4)
+        fields = {"frame": ended.frame, "by": ended.peer, "seconds": seconds, "attempt": ended.attempt.counter}
         if failure is None:
             outputs.append(Notice("frame_committed", job=ended.job, fields=fields))
         else:
@@ -439,7 +360,7 @@ class Ledger:
         held = self._jobs.get(asked.job)
         if held is None or held.fold.accepted is None:
             return [Reply(asked.request, NotFound("no_such_job", f"this peer does not hold job {asked.job}"))]
-        if held.fold.fence.peer != self._me:
+        if held.owner != self._me:
             message = f"the job's owner {held.fold.fence.peer[:8]} cannot be reached now, and only it may change the job"
             return [Reply(asked.request, Unavailable("owner_unreachable", message, retry_after_s=5))]
         if asked.action == "delete":
@@ -451,18 +372,18 @@ class Ledger:
         if bodies:
             outputs.append(Notice("job_" + asked.action, job=asked.job, fields={"value": asked.value, "frames": asked.frames}))
         outputs.extend(self._after_change(held, now) if bodies else [])
-        return [*outputs, *self._promise(held, asked.request, now, created=False, with_bytes=False, forget=False)]
+        return [*outputs, *self._promise(held, asked.request, now, submits=False, created=False)]
 
-    def _delete(self, held: _Job, asked: ControlAsked) -> list[Output]:
+    def _delete(self, held: HeldJob, asked: ControlAsked) -> list[Output]:
         if not held.fold.is_closed:
             return [Reply(asked.request, Conflict("job_not_ended", "only an ended job can be deleted; cancel it first"))]
         last = view(held.fold, held.activity, copies=1)
-        told = [peer for peer in held.copies.by_peer if self._is_live(peer)]
+        told = [peer for peer in held.copies.by_peer if self._replicas.is_live(peer)]
         outputs = self._forget(held, deleted=True)
-        outputs.extend(Send(peer, work.ForgetJob(asked.job, held.fold.fence)) for peer in told)
+        outputs.extend(Send(peer, work.ForgetJob(asked.job, Fence(DELETED_EPOCH, self._me))) for peer in told)
         return [*outputs, Notice("job_deleted", job=asked.job), Reply(asked.request, last)]
 
-    def _forget(self, held: _Job, *, deleted: bool) -> list[Output]:
+    def _forget(self, held: HeldJob, *, deleted: bool) -> list[Output]:
         job = held.fold.job
         accepted = held.fold.accepted
         del self._jobs[job]
@@ -476,121 +397,78 @@ class Ledger:
             drops = tuple(DropValue(TOMBSTONE + old) for old in list(self._deleted)[: -limits.TOMBSTONES_MAX])
             for drop in drops:
                 self._deleted.pop(JobId(drop.key.removeprefix(TOMBSTONE)), None)
-        return [Persist((ForgetJob(job), *mark, *drops)), UnpinJob(job), WorkClosed(job, "deleted"), Publish(job_key(job), None)]
+        broken = break_all(held, Unavailable("not_durable", "the job was given up; submit it again", retry_after_s=1))
+        forgotten = Persist((ForgetJob(job), *mark, *drops))
+        return [forgotten, UnpinJob(job), WorkClosed(job, "deleted"), Publish(job_key(job), None), *broken]
 
     def _told_to_forget(self, sender: PeerId, job: JobId, fence: Fence) -> list[Output]:
+        """Deleted jobs go for good. A job that its only owner gave up goes, unless somebody else has ever owned it."""
         held = self._jobs.get(job)
-        if held is None or fence < held.fold.fence or held.fold.fence.peer == self._me:
+        if held is None or held.owner == self._me:
             return []
-        return self._forget(held, deleted=held.fold.is_closed and sender == held.fold.fence.peer)
+        if fence.epoch >= DELETED_EPOCH:
+            return self._forget(held, deleted=True)
+        given_up = list(held.fold.owners) == [sender] and fence == held.fold.fence and not held.fold.is_closed
+        return self._forget(held, deleted=False) if given_up else []
 
     # peers, replicas, rounds
 
-    def _others(self) -> list[PeerId]:
-        """Live peers besides this one that can hold copies."""
-        return [peer for peer, known in self._peers.items() if known.useful and peer != self._me]
-
-    def _is_live(self, peer: PeerId) -> bool:
-        known = self._peers.get(peer)
-        return known is not None and known.live
-
     def _peer(self, changed: PeerChanged, now: Now) -> list[Output]:
-        known = self._peers.get(changed.peer)
-        card = changed.card
-        useful = changed.live and (changed.peer == self._me or not (card is not None and (card.critical or card.draining)))
-        gone = None if changed.live else (known.gone_since if known and known.gone_since is not None else now.monotonic_s)
-        fresh = known is None or known.run_epoch != changed.run_epoch or (changed.live and not known.live)
-        unchanged = known is not None and not fresh and known.live == changed.live and known.useful == useful
-        self._peers[changed.peer] = _Peer(changed.live, useful, changed.host, changed.run_epoch, gone, changed.state == "left")
-        if changed.peer == self._me or unchanged:
+        fresh = self._replicas.heard(changed, now)
+        if fresh is None:
             return []
         outputs: list[Output] = []
         for held in list(self._jobs.values()):
-            if held.fold.fence.peer != self._me or held.fold.accepted is None:
-                continue
             if fresh:
                 held.copies.forget(changed.peer)
-            outputs.extend(self._round(held, now))
+            if held.owner == self._me or self._me in held.fold.owners:
+                outputs.extend(self._round(held, now))
         self._wake_rounds(now)
         return outputs
 
-    def _wanted(self, held: _Job) -> list[PeerId]:
-        """Who should hold this job now: recorded replicas that live or may come back, then new ones by rendezvous."""
-        useful = [peer for peer, known in self._peers.items() if known.useful]
-        hosts = {peer: known.host for peer, known in self._peers.items()}
-        keep = [self._me, *(peer for peer in held.fold.replicas if peer != self._me and peer in useful)]
-        return choose(held.fold.job, useful, hosts, keep, self._replicas)
+    def _summary(self, job: JobId, seen: JobView | None) -> None:
+        if seen is None or seen.owner == self._me:
+            self._heard.pop(job, None)
+        else:
+            self._heard[job] = seen
 
-    def _record_replicas(self, held: _Job, now: Now) -> list[Output]:
-        """Add peers that are synced; drop the dead only when enough others hold the job, and after their grace."""
+    def _record_replicas(self, held: HeldJob, now: Now) -> list[Output]:
         fold = held.fold
-        if fold.accepted is None:
-            return []
-        recorded = list(fold.replicas)
-        synced = [peer for peer in self._wanted(held) if peer == self._me or held.copies.is_synced(peer)]
-        together = recorded + [peer for peer in synced if peer not in recorded]
-        if len(synced) >= min(self._replicas, 1 + len(self._others())):
-            together = [peer for peer in together if peer in synced or not self._is_given_up(peer, now)]
-        if together == recorded:
+        together = None if fold.accepted is None else self._replicas.to_record(held, now)
+        if together is None:
             return []
         version = 1 + (fold.replica_set.version if fold.replica_set else 0)
-        outputs = self._append(held, [ReplicaSet(fold.fence, version, tuple(together))], now)
-        return [*outputs, *self._publish(held, now)]
+        return [*self._append(held, [ReplicaSet(fold.fence, version, together)], now), *self._publish(held, now)]
 
-    def _is_given_up(self, peer: PeerId, now: Now) -> bool:
-        known = self._peers.get(peer)
-        if known is None or known.live:
-            return False
-        return known.left or known.gone_since is None or now.monotonic_s - known.gone_since >= limits.REPLICA_GRACE_S
-
-    def _round(self, held: _Job, now: Now) -> list[Output]:
+    def _round(self, held: HeldJob, now: Now) -> list[Output]:
         outputs: list[Output] = []
         if held.fold.accepted is None:
             return outputs
-        for peer in self._wanted(held):
-            if peer != self._me and held.copies.is_behind(peer):
-                held.copies.resend(peer)
-                outputs.extend(self._push(held, peer, always=True))
+        for peer in self._replicas.lacking(held):
+            held.copies.resend(peer)
+            outputs.extend(self._push(held, peer, always=True))
+        if held.owner != self._me:
+            return outputs
         outputs.extend(self._record_replicas(held, now))
         outputs.extend(self._settle(held, now))
         outputs.extend(self._break_promises(held, now))
-        if held.dirty:
-            outputs.extend(self._publish(held, now))
-        return outputs
+        return [*outputs, *(self._publish(held, now) if held.dirty else [])]
 
-    def _break_promises(self, held: _Job, now: Now) -> list[Output]:
+    def _break_promises(self, held: HeldJob, now: Now) -> list[Output]:
         """Refuse openly what cannot be kept (C8). A job that was never acknowledged is forgotten with it."""
-        late = [promise for promise in held.promises if promise.until <= now.monotonic_s]
-        held.promises = [promise for promise in held.promises if promise.until > now.monotonic_s]
-        outputs: list[Output] = []
-        for promise in late:
-            message = "not enough peers could store this durably in time; try again, or ask for durability=local"
-            outputs.append(Reply(promise.request, Unavailable("not_durable", message, retry_after_s=5)))
-        if any(promise.forget for promise in late):
-            for peer in self._others():
-                outputs.append(Send(peer, work.ForgetJob(held.fold.job, held.fold.fence)))
-            outputs.extend(self._forget(held, deleted=False))
-        return outputs
+        replies, was_never_accepted = break_late(held, now)
+        outputs: list[Output] = [*replies]
+        if not was_never_accepted:
+            return outputs
+        if list(held.fold.owners) != [self._me]:  # another peer has accepted it too, and may have said so
+            return [*outputs, *self._after_change(held, now)]
+        outputs.extend(Send(peer, work.ForgetJob(held.fold.job, held.fold.fence)) for peer in self._replicas.others())
+        return [*outputs, *self._forget(held, deleted=False)]
 
     # publishing
 
-    def _publish(self, held: _Job, now: Now) -> list[Output]:
-        """States are published at once, counts alone now and then."""
-        if held.fold.accepted is None or any(promise.forget for promise in held.promises):
-            return []
-        fresh = view(held.fold, held.activity, copies=self._copies(held))
-        before = held.published
-        urgent = before is None or job_version(before) != job_version(fresh)
-        small = len(self._peers) <= limits.CATALOG_PUSH_PEERS
-        pause = limits.SUMMARY_COUNTS_SMALL_MESH_S if small else limits.SUMMARY_COUNTS_S
-        if not urgent and now.monotonic_s - held.published_at < pause:
-            held.dirty = before != fresh
-            return []
-        held.dirty = False
-        if before == fresh:
-            return []
-        held.published, held.published_at = fresh, now.monotonic_s
-        return [Publish(job_key(held.fold.job), summary_to_bytes(fresh))]
+    def _publish(self, held: HeldJob, now: Now) -> list[Output]:
+        return [*publication(held, now, copies=copies_of(held, self._replicas), peers=len(self._replicas))]
 
     # boot
 
@@ -599,10 +477,12 @@ class Ledger:
             if key.startswith(TOMBSTONE):
                 self._deleted[JobId(key.removeprefix(TOMBSTONE))] = None
         for fact in booted.facts:
-            self._jobs.setdefault(fact.job, _Job(fact.job)).fold.add(fact)
+            self._jobs.setdefault(fact.job, HeldJob(fact.job)).fold.add(fact)
         outputs: list[Output] = []
         for held in self._jobs.values():
             outputs.extend(self._after_change(held, now))
+            if held.fold.is_closed and held.owner == self._me:
+                outputs.append(WorkClosed(held.fold.job, "the job has ended"))
         if self._jobs:
             self._wake_rounds(now)
         return outputs

@@ -13,15 +13,17 @@ from protocol.views import JobView
 def work_opened(fold: JobFold, holders: tuple[PeerId, ...]) -> WorkOpened:
     """The whole job for the dispatcher. Cost: one byte per frame."""
     accepted, spec = fold.accepted, fold.spec
-    assert accepted is not None and spec is not None
-    counting = {frame: tuple(end.peer for end in fold.current_failures(frame)) for frame in fold.failures}
+    assert accepted is not None
+    assert spec is not None
+    failures = {frame: tuple((end.peer, end.attempt) for end in fold.current_failures(frame)) for frame in fold.failures}
     frames = fold.frames
     generations = [] if frames is None else [(frame, fold.generation(frame)) for frame in _regenerated(fold)]
     return WorkOpened(
         job=fold.job, fence=fold.fence, spec=spec, spec_json=accepted.spec, manifest=accepted.manifest, holders=holders,
         priority=fold.priority, submitter=accepted.submitter, submitted_ms=accepted.wall_ms, only_on=accepted.only_on,
-        blender=_major_minor(fold), open_=fold.inspected is None and not fold.paused or wants_frames(fold),
-        frames=frames, steps=_steps(fold), failures=tuple((frame, peers) for frame, peers in counting.items() if peers), generations=tuple(generations),
+        blender=_major_minor(fold), open_=(fold.inspected is None and not fold.paused) or wants_frames(fold),
+        frames=frames, steps=_steps(fold), failures=tuple((frame, ends) for frame, ends in failures.items() if ends),
+        generations=tuple(generations),
     )  # fmt: skip
 
 
@@ -58,5 +60,5 @@ def job_version(view: JobView) -> tuple[object, ...]:
     held = tuple(reason.code for reason in view.held_because)
     waiting = tuple(reason.code for reason in view.waiting_because)
     has_work = view.frames.pending > 0 or view.state == "inspecting"
-    return view.state, view.owner, view.epoch, view.replicas, view.priority, view.error, held, waiting, has_work, view.frames.total
-
+    standing = (view.state, view.owner, view.epoch, view.replicas, view.priority, view.error)
+    return *standing, held, waiting, has_work, view.frames.total

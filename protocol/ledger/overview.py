@@ -25,7 +25,8 @@ class Activity:
 def view(fold: JobFold, activity: Activity, *, copies: int) -> JobView:
     """The job as its owner sees it."""
     accepted, spec = fold.accepted, fold.spec
-    assert accepted is not None and spec is not None
+    assert accepted is not None
+    assert spec is not None
     state = job_state(fold, running=activity.running)
     is_final = state in FINAL_STATES
     counts = _counts(fold, 0 if is_final else activity.running, held=state == "held")
@@ -82,8 +83,9 @@ def _ranges(fold: JobFold) -> str:
 
 
 def _started(fold: JobFold, activity: Activity) -> int | None:
-    ends = [ended.wall_ms - int(1000 * ended.result.seconds) for ended in fold.winners.values()] if activity.started_ms is None else []
-    return activity.started_ms if activity.started_ms is not None else min(ends, default=None)
+    if activity.started_ms is not None:
+        return activity.started_ms
+    return min((ended.wall_ms - int(1000 * ended.result.seconds) for ended in fold.winners.values()), default=None)
 
 
 def frame_view(fold: JobFold, frame: int, *, running_on: PeerId | None) -> FrameView:

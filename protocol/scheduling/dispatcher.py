@@ -112,8 +112,8 @@ class Dispatcher:
                 return self._landed(ticket, error, now)
             case WorkOpened():
                 return self._open(event, now)
-            case WorkClosed(job, reason):
-                return self._close(job, reason)
+            case WorkClosed():
+                return self._close(event)
             case PeerChanged():
                 return self._peer(event, now)
             case DrainAsked(leave):
@@ -161,16 +161,17 @@ class Dispatcher:
         self._arm(now)
         return [*self._wake(book), *self._tell(book, now)]
 
-    def _close(self, job: JobId, reason: str) -> list[Output]:
-        self._ended[job] = None
+    def _close(self, closed: WorkClosed) -> list[Output]:
+        job, reason = closed.job, closed.reason
+        if closed.ended:
+            self._ended[job] = None
         while len(self._ended) > limits.ENDED_JOBS_KEPT:
             del self._ended[next(iter(self._ended))]
         book = self._books.pop(job, None)
         self._progress.pop(job, None)
         if book is None:
             return []
-        for ticket in book.landings:
-            self._tickets.pop(ticket, None)
+        self._tickets = {ticket: owner for ticket, owner in self._tickets.items() if owner != job}
         return [Send(held.peer, Revoke(held.lease, job, (), reason)) for held in book.leases.values()]
 
     # stealing
@@ -203,7 +204,8 @@ class Dispatcher:
             card = known.card or PeerCard(slots_total=steal.slots)
             if book.waiting == 0 or self._unmet(book, thief, card, steal):
                 continue
-            lease = self._inspection(book, thief, known, now) if book.wants_inspection else self._batch(book, thief, known, steal, now)
+            inspects = book.wants_inspection
+            lease = self._inspection(book, thief, known, now) if inspects else self._batch(book, thief, known, now)
             if lease is not None:
                 return lease, book
         return None
@@ -233,13 +235,14 @@ class Dispatcher:
         book.grant(held, [])
         return self._lease(book, held, inspect=True, attempts=(attempt,))
 
-    def _batch(self, book: Holdings, thief: PeerId, known: _Peer, steal: Steal, now: Now) -> Lease | None:
+    def _batch(self, book: Holdings, thief: PeerId, known: _Peer, now: Now) -> Lease | None:
         own = book.times.speed(thief)
         size = batch_size(
             remaining=book.pending, own=own, total=self._total_speed(book), measured=book.times.of(thief) is not None
         )
         capable = self._capable(book)
-        assert book.queue is not None and book.work.frames is not None
+        assert book.queue is not None
+        assert book.work.frames is not None
         positions = book.queue.take(size, avoid=lambda at: self._avoids(book, at, thief, capable))
         if not positions:
             return None
@@ -251,7 +254,7 @@ class Dispatcher:
     def _avoids(self, book: Holdings, at: int, thief: PeerId, capable: list[PeerId]) -> bool:
         """A frame that failed on this peer goes to another one first, while there is one that has not failed it."""
         assert book.work.frames is not None
-        failed_on = book.failures.get(book.work.frames[at], [])
+        failed_on = book.failed_on(book.work.frames[at])
         return thief in failed_on and any(peer not in failed_on for peer in capable)
 
     def _held(
@@ -318,9 +321,9 @@ class Dispatcher:
         if failure.kind == "infrastructure":
             fields = {"frame": report.frame, "by": sender, "reason": failure.reason}
             return [Notice("attempt_lost", "warning", report.job, fields)]
-        if book.step(at) in (FrameStep.FAILED, FrameStep.LANDING):
+        if book.step(at) in (FrameStep.FAILED, FrameStep.LANDING) or book.has_failed(report.frame, report.attempt):
             return []
-        book.failures.setdefault(report.frame, []).append(sender)
+        book.failures.setdefault(report.frame, []).append((sender, report.attempt))
         if len(book.failures[report.frame]) >= book.work.spec.max_attempts:
             book.settle(report.frame, "give_up")
         return [self._committed(sender, report)]
@@ -342,8 +345,13 @@ class Dispatcher:
 
     def _landed(self, ticket: Ticket, error: str, now: Now) -> list[Output]:
         book = self._books[self._tickets.pop(ticket)]
-        landing = book.landings.pop(ticket)
+        landing = book.landings.pop(ticket, None)
+        if landing is None:
+            return []  # overtaken: the frame was settled in another way
         report, sender = landing.report, landing.peer
+        if report.generation < book.generation(report.frame):  # wanted anew while it landed
+            book.settle(report.frame, "return")
+            return [Send(sender, Reported(report.job, report.attempt)), *self._wake(book), *self._tell(book, now)]
         if error:
             book.settle(report.frame, "return")
             fields = {"frame": report.frame, "by": sender, "reason": error}
@@ -394,8 +402,7 @@ class Dispatcher:
         for lease, job, fence, frames in renew.leases:
             book = self._books.get(job)
             if book is None:
-                if job in self._ended:
-                    outputs.append(Send(sender, Revoke(lease, job, (), "the job has ended here")))
+                outputs.append(Send(sender, Revoke(lease, job, (), "the job is not handed out here")))
                 continue
             held = book.leases.get(lease)
             if held is None:

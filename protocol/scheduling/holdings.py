@@ -50,7 +50,7 @@ class Holdings:
     leases: dict[LeaseId, LeaseHeld] = field(default_factory=dict)
     leased: dict[int, LeaseId] = field(default_factory=dict)
     landings: dict[Ticket, Landing] = field(default_factory=dict)
-    failures: dict[int, list[PeerId]] = field(default_factory=dict)
+    failures: dict[int, list[tuple[PeerId, AttemptId]]] = field(default_factory=dict)
     generations: dict[int, int] = field(default_factory=dict)
     inspect_failures: list[PeerId] = field(default_factory=list)
     _story: deque[str] = field(default_factory=lambda: deque(maxlen=STORY_LINES))
@@ -65,7 +65,7 @@ class Holdings:
     def restate(self, work: WorkOpened) -> None:
         """The ledger has said the job anew: take over what it knows, keep leases and landings."""
         self.work = work
-        self.failures = {frame: list(peers) for frame, peers in work.failures}
+        self.failures = {frame: list(ends) for frame, ends in work.failures}
         self.generations = dict(work.generations)
         if work.frames is None:
             return
@@ -73,9 +73,22 @@ class Holdings:
             self.steps = bytearray(work.steps)
             self.queue = FrameQueue(len(self.steps), work.spec.order, is_pending=self._is_pending)
             return
-        for at, step in enumerate(work.steps):
-            if step == FrameStep.PENDING and self.steps[at] in (FrameStep.DONE, FrameStep.FAILED):
-                self._move(at, "retry")
+        for at, (mine, said) in enumerate(zip(self.steps, work.steps, strict=True)):
+            if mine != said:
+                self._agree(at, FrameStep(said))
+
+    def _agree(self, at: int, said: FrameStep) -> None:
+        """The ledger knows better: a frame is wanted again, or another owner's word about it has come in."""
+        mine = self.step(at)
+        if said is FrameStep.PENDING and mine in (FrameStep.DONE, FrameStep.FAILED):
+            self._move(at, "retry")
+        elif said is FrameStep.DONE:
+            assert self.work.frames is not None
+            self.end_landing(self.work.frames[at])
+            self.settle(self.work.frames[at], "commit")
+        elif said is FrameStep.FAILED and mine in (FrameStep.PENDING, FrameStep.LEASED):
+            assert self.work.frames is not None
+            self.settle(self.work.frames[at], "give_up")
 
     def _is_pending(self, at: int) -> bool:
         return self.steps[at] == FrameStep.PENDING
@@ -136,7 +149,8 @@ class Holdings:
             del lease.frames[frame]
         for frame in lease.frames:
             at = self.position(frame)
-            assert at is not None and self.queue is not None
+            assert at is not None
+            assert self.queue is not None
             self._move(at, "grant")
             self.queue.removed()
             self.leased[frame] = lease.lease
@@ -172,6 +186,19 @@ class Holdings:
         if self.leases.pop(lease, None) is not None and held.inspect is not None:
             returned += 1
         return returned
+
+    def failed_on(self, frame: int) -> list[PeerId]:
+        """Peers that have failed this frame in its wanted generation."""
+        return [peer for peer, _ in self.failures.get(frame, ())]
+
+    def has_failed(self, frame: int, attempt: AttemptId) -> bool:
+        """Whether this very attempt is known to have failed: a report may come twice."""
+        return any(known == attempt for _, known in self.failures.get(frame, ()))
+
+    def end_landing(self, frame: int) -> None:
+        """Whatever of this frame is on its way here is not waited for any more."""
+        for ticket in [ticket for ticket, landing in self.landings.items() if landing.report.frame == frame]:
+            del self.landings[ticket]
 
     def settle(self, frame: int, name: FrameMove) -> None:
         """Move a frame by what has been reported of it, and end its lease."""

@@ -26,7 +26,8 @@ def unmet(work: WorkOpened, peer: PeerId, card: PeerCard) -> list[Reason]:
     if not same:
         why = "; ".join(card.renderer_reasons) or "it was started without one"
         text = f"{card.name} has no renderer for {work.spec.renderer!r} jobs: {why}"
-        remedy = f"start that peer with --renderer {work.spec.renderer}" if work.spec.renderer == "null" else "run `peerctl doctor` there"
+        is_null = work.spec.renderer == "null"
+        remedy = "start that peer with --renderer null" if is_null else "run `peerctl doctor` there"
         return [*reasons, Reason("no_renderer", text, remedy, peer)]
     if fitting(work, same) is None:
         reasons.extend(Reason(code, f"{card.name}: {text}", remedy, peer) for code, text, remedy in _renderer_gaps(work, same[0]))
@@ -41,7 +42,8 @@ def _peer_gaps(work: WorkOpened, peer: PeerId, card: PeerCard) -> list[Reason]:
         reasons.append(Reason("draining", f"{card.name} is draining", f"peerctl undrain {card.name}", peer))
     for check in card.checks:
         if check.status == "critical":
-            reasons.append(Reason("critical", f"{card.name}: check {check.name} is critical: {check.output[:200]}", "peerctl doctor", peer))
+            text = f"{card.name}: check {check.name} is critical: {check.output[:200]}"
+            reasons.append(Reason("critical", text, "peerctl doctor", peer))
     if card.slots_total == 0:
         reasons.append(Reason("no_slots", f"{card.name} has no slots", "start it with --slots 1 or more", peer))
     return reasons
@@ -53,9 +55,11 @@ def _renderer_gaps(work: WorkOpened, one: Capabilities) -> list[tuple[str, str, 
     if one.renderer != spec.renderer:
         gaps.append(("no_renderer", f"its renderer is {one.renderer}", ""))
     if work.blender and spec.renderer == "blender" and ".".join(one.version.split(".")[:2]) != work.blender:
-        gaps.append(("blender_version", f"the job needs Blender {work.blender}, it has {one.version}", f"install Blender {work.blender} there"))
+        text = f"the job needs Blender {work.blender}, it has {one.version}"
+        gaps.append(("blender_version", text, f"install Blender {work.blender} there"))
     if spec.engine is not None and one.engines and _family(spec.engine) not in [_family(engine) for engine in one.engines]:
-        gaps.append(("no_engine", f"engine {spec.engine} does not work there (it has {', '.join(one.engines)})", "choose another --engine"))
+        text = f"engine {spec.engine} does not work there (it has {', '.join(one.engines)})"
+        gaps.append(("no_engine", text, "choose another --engine"))
     if spec.device == "gpu" and not any(device != "cpu" for device in one.devices):
         gaps.append(("no_gpu", "it has no GPU that renders", "submit with device=auto or cpu"))
     return gaps

@@ -34,4 +34,5 @@ def why_waiting(book: Holdings, cards: Mapping[PeerId, PeerCard]) -> list[Reason
     what = "the inspection waits" if book.work.frames is None else f"{book.pending} frames wait"
     if free:
         return [Reason("being_taken", f"{what} for {len(free)} free peers, which have been told")]
-    return [Reason("peers_busy", f"{what}: all {len(capable)} peers that can render this job are busy", "add peers, or raise the priority")]
+    text = f"{what}: all {len(capable)} peers that can render this job are busy"
+    return [Reason("peers_busy", text, "add peers, or raise the priority")]

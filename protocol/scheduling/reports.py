@@ -15,6 +15,7 @@ class _Open:
     owner: PeerId
     report: Report | InspectReport
     resend_at: float
+    sends: int = 1
 
 
 class Reports:
@@ -46,10 +47,12 @@ class Reports:
                 one.owner = owner
 
     def due(self, now_s: float, is_reachable: Callable[[PeerId], bool]) -> list[tuple[PeerId, Report | InspectReport]]:
-        """Reports to send again now; their next turn is set."""
+        """Reports to send again now; their next turn is set. One that was sent in vain for too long is given up."""
+        self._open = {attempt: one for attempt, one in self._open.items() if one.sends < limits.REPORT_SENDS_MAX}
         due = [one for one in self._open.values() if one.resend_at <= now_s and is_reachable(one.owner)]
         for one in due:
             one.resend_at = now_s + limits.REPORT_RESEND_S
+            one.sends += 1
         return [(one.owner, one.report) for one in due]
 
     def next_at(self, is_reachable: Callable[[PeerId], bool]) -> float | None:

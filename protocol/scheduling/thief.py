@@ -97,7 +97,8 @@ class Thief:
 
     def fractions(self) -> list[tuple[JobId, int, float]]:
         """(job, frame, lower bound of progress) of what is in the renderers."""
-        return [(task.held.lease.job, task.held.lease.frames[task.at], task.fraction) for task in self._tasks.values() if task.at >= 0]
+        frames = [task for task in self._tasks.values() if task.at >= 0]
+        return [(task.held.lease.job, task.held.lease.frames[task.at], task.fraction) for task in frames]
 
     # the machine
 
@@ -216,7 +217,8 @@ class Thief:
             for held in slot.leases:
                 if held.ready and held.inspecting:
                     task = self._task(slot, held, -1, now)
-                    outputs.append(Inspect(task.task, slot.index, held.lease.job, held.lease.manifest, render_settings(held.spec)))
+                    settings = render_settings(held.spec)
+                    outputs.append(Inspect(task.task, slot.index, held.lease.job, held.lease.manifest, settings))
                     break
         return outputs
 
@@ -273,7 +275,7 @@ class Thief:
             return []
         if not self._may_work():
             return [Send(owner, Release(lease.lease, lease.job, lease.frames, "the peer takes no work now"))]
-        here = owner == self._me or lease.manifest == EMPTY
+        here = lease.manifest == EMPTY
         waiting = deque(range(len(lease.frames)))
         held = Held(lease, owner, JobSpec.model_validate_json(lease.spec), here, waiting, inspecting=lease.inspect)
         slot = min(self._slots, key=lambda one: (not one.is_idle, sum(len(h.waiting) for h in one.leases), one.index))
@@ -332,8 +334,9 @@ class Thief:
         outputs = self._hand_back_waiting("the peer is leaving")
         for task in self._tasks.values():
             task.stopped = True
-            frames = () if task.at < 0 else (task.held.lease.frames[task.at],)
-            outputs.append(Send(task.held.owner, Release(task.held.lease.lease, task.held.lease.job, frames, "the peer is leaving")))
+            lease = task.held.lease
+            frames = () if task.at < 0 else (lease.frames[task.at],)
+            outputs.append(Send(task.held.owner, Release(lease.lease, lease.job, frames, "the peer is leaving")))
             outputs.append(StopTask(task.task))
         return outputs
 
@@ -342,7 +345,7 @@ class Thief:
         if found is None:
             return []
         _, held = found
-        gone = list(range(len(held.lease.frames))) if not frames else [at for at, frame in enumerate(held.lease.frames) if frame in frames]
+        gone = [at for at, frame in enumerate(held.lease.frames) if not frames or frame in frames]
         held.waiting = deque(at for at in held.waiting if at not in gone)
         for at in gone:
             if at in held.unreported:
@@ -442,7 +445,9 @@ class Thief:
 
     def _summary(self, job: JobId, view: JobView | None) -> list[Output]:
         self._victims.heard(job, view)
-        if view is None or view.state in FINAL_STATES:
+        if view is None:
+            return []  # nothing is known of it just now: its owner may be starting again
+        if view.state in FINAL_STATES:
             outputs = [
                 output
                 for lease, (_, held) in list(self._leases.items())

@@ -25,10 +25,12 @@ Kind = Literal["ok", "crash", "safety", "liveness"]
 EXIT_CODES: dict[Kind, int] = {"ok": 0, "crash": 3, "safety": 4, "liveness": 5}
 # what a campaign must have seen, or it proves nothing
 MUST_HAPPEN = (
-    "datagrams lost", "datagrams doubled", "datagrams late", "datagrams blocked", "partitions", "links cut", "crashes", "failpoints", "restarts",
+    "datagrams lost", "datagrams doubled", "datagrams late", "datagrams blocked", "partitions", "links cut", "crashes",
+    "failpoints", "restarts",
     "stream messages refused", "stream messages failed", "disk stalls", "commits lost", "commits that nobody heard of",
     "frames_leased", "frames_requeued", "lease_expired", "duplicate_result", "frame_committed", "frame_failed",
-    "fetches failed", "jobs accepted", "submissions retried", "frames committed by thieves", "wall clock jumps",
+    "fetches failed", "submissions refused: owner_elsewhere", "jobs accepted", "submissions retried",
+    "frames committed by thieves", "wall clock jumps",
     "drains", "job_completed", "job_failed", "job_cancelled",
 )  # fmt: skip
 
@@ -89,7 +91,9 @@ class Trouble:
     def _failpoint(self, host: Host, name: str) -> None:
         """Kill a host just before or after it does something; gossip of peers is left out, there is so much of it."""
         likelihood = self._world.faults.failpoint
-        quiet = name.startswith(("at Catalog", "at Sync", "at Stream", "at PushPull", "before PutValue", "after PutValue"))
+        quiet = name.startswith(
+            ("at Catalog", "at Access", "at Sync", "at Stream", "at PushPull", "before PutValue", "after PutValue")
+        )
         if likelihood and not quiet and self._random.random() < likelihood:
             self._world.trace.count(f"failpoint: {name}")
             self._world.trace.count("failpoints")
@@ -173,7 +177,14 @@ class Trouble:
 
 
 def build(
-    seed: int, *, peers: int = 10, faults: Faults | None = None, jobs: int = 4, frames_max: int = 24, sealed: bool = True, file: TextIO | None = None
+    seed: int,
+    *,
+    peers: int = 10,
+    faults: Faults | None = None,
+    jobs: int = 4,
+    frames_max: int = 24,
+    sealed: bool = True,
+    file: TextIO | None = None,
 ) -> tuple[World, Workload, Trouble]:
     """A world with its clients, its checkers and its trouble, everybody started."""
     dice = Random(seed)
@@ -182,7 +193,9 @@ def build(
     world.trace.note(0.0, repr(drawn))
     Checkers(world)
     world.on_notice = lambda host, notice: _committed_by_thief(world, host, notice)
-    workload = Workload(world, Random(dice.getrandbits(64)), jobs=dice.randint(1, jobs), frames_max=frames_max, within_s=CHAOS_S / 2)
+    workload = Workload(
+        world, Random(dice.getrandbits(64)), jobs=dice.randint(1, jobs), frames_max=frames_max, within_s=CHAOS_S / 2
+    )
     for host in world.hosts:
         world.later(dice.uniform(0, 1.0), lambda host=host: None if host.is_up else world.boot(host))  # type: ignore[misc]
     return world, workload, Trouble(world, Random(dice.getrandbits(64)))

@@ -88,9 +88,11 @@ class CommittedBytesAreHeld(Checker):
     def stepped(self, host: Host, event: Event | None, effects: list[Effect]) -> None:
         for effect in effects:
             for record in effect.records if isinstance(effect, Persist) else ():
-                if isinstance(record, PutFact) and isinstance(record.fact.body, FrameEnded):
-                    if self.world.authors[record.fact.author] == host.peer:
-                        self._held(host, record.fact.body)
+                fact = record.fact if isinstance(record, PutFact) else None
+                if fact is None or self.world.authors[fact.author] != host.peer:
+                    continue
+                if isinstance(fact.body, FrameEnded):
+                    self._held(host, fact.body)
 
     def _held(self, host: Host, ended: FrameEnded) -> None:
         for output in ended.result.outputs:
@@ -174,7 +176,8 @@ class Checkers:
         self.lost = AcceptedIsNeverLost(world)
         self.copies = AcceptedOnEnoughDisks(world, self.lost)
         self.all: list[Checker] = [
-            self.lost, self.copies, CommittedOnce(world), CommittedBytesAreHeld(world), OwnLeasesOnly(world), QueuesAreBounded(world),
+            self.lost, self.copies, CommittedOnce(world), CommittedBytesAreHeld(world), OwnLeasesOnly(world),
+            QueuesAreBounded(world),
         ]  # fmt: skip
         for checker in self.all:
             if type(checker).stepped is not Checker.stepped:
@@ -224,7 +227,9 @@ def _job(world: World, job: JobId) -> str | None:
         return f"{owner.name} does not know that it owns it"
     if view.state not in FINAL_STATES:
         return f"{owner.name} says {view.state}: {view.frames}, {[reason.code for reason in view.waiting_because]}"
-    stale = [name for name, other in views.items() if other is not None and (other.state, other.frames) != (view.state, view.frames)]
+    stale = [
+        name for name, other in views.items() if other is not None and (other.state, other.frames) != (view.state, view.frames)
+    ]
     return f"{stale} see another state than {view.state}" if stale else _ended(world, fold, view.state)
 
 
@@ -256,7 +261,8 @@ def _leftovers(world: World) -> str | None:
         node = host.node
         assert node is not None
         if not node.thief.is_idle:
-            return f"{host.name} still works: {len(node.thief._tasks)} tasks, {len(node.thief._leases)} leases, reports {bool(node.thief._reports)}"
+            tasks, leases, reports = node.thief._tasks, node.thief._leases, node.thief._reports._open
+            return f"{host.name} still works: {len(tasks)} tasks, {len(leases)} leases, {len(reports)} reports"
         if node.dispatcher.leases_out():
             return f"{host.name} still has {node.dispatcher.leases_out()} leases out"
         if node.dispatcher._tickets or node.ledger._keeper._tickets:

@@ -170,11 +170,13 @@ class Farm:
             return
         job, frame = render.job, render.frame
         digest, log = digest_of(job, frame, self._name), digest_of(job, frame, render.task, self._name)
-        output = Output(
-            "main", f"{frame:04d}.png", digest, digest_of("pixels", job, frame), 10_000 + frame, 64, 64, 3, "PNG"
-        )
+        output = Output("main", f"{frame:04d}.png", digest, digest_of("pixels", job, frame), 10_000 + frame, 64, 64, 3, "PNG")
         self._keep(digest, output.size)
         has_log = self._truths[job].logs
         if has_log:
             self._keep(log, LOG_BYTES)
-        self._tell(FrameVerified(render.task, FrameResult((output,), None, seconds, "cpu", log if has_log else None)))
+        self._tell(
+            FrameVerified(
+                render.task, FrameResult((output,), None, seconds, "cpu", log if has_log else None, LOG_BYTES if has_log else 0)
+            )
+        )

@@ -26,6 +26,7 @@ from protocol.effects import (
     PinBlobs,
     Render,
     Reply,
+    RunCheck,
     SendDatagram,
     SendStream,
     StopTask,
@@ -134,7 +135,9 @@ class World:
         clock = Clock(self.random.uniform(0, 1e6), 1.0 + drift, self.random.randint(-3_600_000, 3_600_000))
         peer = PeerId(digest_of("peer", index))
         speed = self.random.choice((0.5, 1.0, 1.0, 2.0))
-        return Host(index, peer, Address(f"10.0.{index // 250}.{1 + index % 250}", 7400), clock, speed, self.random.choice((1, 1, 2)))
+        return Host(
+            index, peer, Address(f"10.0.{index // 250}.{1 + index % 250}", 7400), clock, speed, self.random.choice((1, 1, 2))
+        )
 
     # time
 
@@ -164,7 +167,9 @@ class World:
             ring = KeyRing(KEY)
             host.sealer, host.opener = Sealer(ring, host.peer, tokens.randbytes(16)), Opener(ring)
         host.farm = self._farm(host)
-        card = PeerCard(name=host.name, url=f"http://{host.address.host}:7480", version="0.1.0", slots_total=host.slots, slots_free=0)
+        card = PeerCard(
+            name=host.name, url=f"http://{host.address.host}:7480", version="0.1.0", slots_total=host.slots, slots_free=0
+        )
         author = AuthorId(tokens.randbytes(8).hex())
         self.authors[author] = host.peer
         host.node = Node(
@@ -319,6 +324,8 @@ class World:
                 self.perform_reply(host, effect)
             case Persist() | PinBlobs() | UnpinJob():
                 raise AssertionError("durable effects go through the gate")
+            case RunCheck():
+                pass  # health checks are no part of this world
             case _:
                 assert_never(effect)
 

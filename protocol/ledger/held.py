@@ -1,0 +1,61 @@
+"""One job's machinery on this peer: its facts, who has copies, who waits for an answer, what was published last.
+
+Decides nothing: the parts of the ledger share it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.ids import JobId, PeerId, RequestId
+from protocol.ledger.copies import Copies
+from protocol.ledger.facts import Accepted
+from protocol.ledger.fold import JobFold, VersionMap
+from protocol.ledger.overview import Activity
+from protocol.views import JobView
+
+
+@dataclass(slots=True)
+class Promise:
+    """A client waits until `versions` are durable on enough peers. `forget`: the job is not wanted when that fails."""
+
+    request: RequestId
+    versions: VersionMap
+    with_bytes: bool
+    until: float
+    created: bool
+    forget: bool
+
+
+class HeldJob:
+    """A job that this peer holds; only an owner uses more than the fold. Invariant: `copies` is about `fold`."""
+
+    __slots__ = ("activity", "copies", "dirty", "fold", "opened", "promises", "published", "published_at")
+
+    def __init__(self, job: JobId) -> None:
+        self.fold = JobFold(job)
+        self.copies = Copies(self.fold)
+        self.promises: list[Promise] = []
+        self.activity = Activity()
+        self.opened = False
+        self.published: JobView | None = None
+        self.published_at = 0.0
+        self.dirty = False
+
+    @property
+    def owner(self) -> PeerId:
+        """Who dispatches it."""
+        return self.fold.fence.peer
+
+    @property
+    def is_promised(self) -> bool:
+        """Whether nobody has been told yet that the job is accepted, and perhaps nobody will be."""
+        return any(promise.forget for promise in self.promises)
+
+    def acceptance(self) -> VersionMap:
+        """The versions that hold a first acceptance of the job: whoever covers them has the job itself."""
+        for author, facts in self.fold.log.items():
+            for fact in facts:
+                if isinstance(fact.body, Accepted):
+                    return {author: fact.seq}
+        return {}

@@ -1,0 +1,103 @@
+"""Who could keep copies of a job, who should, and when a recorded replica is given up.
+
+Decides from liveness, health and hosts alone. Refuses to know how copies travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protocol import limits
+from protocol.ids import PeerId
+from protocol.kernel import Now
+from protocol.ledger.held import HeldJob
+from protocol.ledger.placement import choose
+from protocol.signals import PeerChanged
+
+
+@dataclass(slots=True)
+class _Peer:
+    live: bool
+    useful: bool  # may hold copies: live, not critical, not draining
+    host: str
+    run_epoch: int
+    gone_since: float | None
+    left: bool
+
+
+class Replicas:
+    """Everybody who may hold copies. Invariant: this peer is one of them, always useful; `count` is R."""
+
+    def __init__(self, *, me: PeerId, host: str, run_epoch: int, count: int) -> None:
+        self._me = me
+        self.count = count
+        self._peers: dict[PeerId, _Peer] = {me: _Peer(True, True, host, run_epoch, None, False)}
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def heard(self, changed: PeerChanged, now: Now) -> bool | None:
+        """Take news of a peer. None: nothing that matters; True: it is there in a new run, what it held must be heard anew."""
+        known = self._peers.get(changed.peer)
+        card = changed.card
+        fit = card is None or not (card.critical or card.draining)
+        useful = changed.live and (changed.peer == self._me or fit)
+        gone = None if changed.live else (known.gone_since if known and known.gone_since is not None else now.monotonic_s)
+        fresh = known is None or known.run_epoch != changed.run_epoch or (changed.live and not known.live)
+        unchanged = known is not None and not fresh and known.live == changed.live and known.useful == useful
+        self._peers[changed.peer] = _Peer(changed.live, useful, changed.host, changed.run_epoch, gone, changed.state == "left")
+        return None if unchanged or changed.peer == self._me else fresh
+
+    def others(self) -> list[PeerId]:
+        """Live peers besides this one that can hold copies."""
+        return [peer for peer, known in self._peers.items() if known.useful and peer != self._me]
+
+    def is_live(self, peer: PeerId) -> bool:
+        known = self._peers.get(peer)
+        return known is not None and known.live
+
+    def targets(self, held: HeldJob) -> list[PeerId]:
+        """To whom this peer must bring the job's facts now.
+
+        An owner: the replicas that should hold it. Who owned it once: the owner, so that it merges before this peer forgets
+        about it. Anybody else: nobody.
+        """
+        if held.owner == self._me:
+            return [peer for peer in self.wanted(held) if peer != self._me]
+        return [held.owner] if self._me in held.fold.owners and self.is_live(held.owner) else []
+
+    def lacking(self, held: HeldJob) -> list[PeerId]:
+        """Targets that do not hold everything yet."""
+        if held.owner == self._me:
+            return [peer for peer in self.targets(held) if not held.copies.is_synced(peer)]
+        return [peer for peer in self.targets(held) if not held.copies.holds_facts(peer)]
+
+    def wanted(self, held: HeldJob) -> list[PeerId]:
+        """Who should hold this job now: recorded replicas that can, then new ones by rendezvous."""
+        useful = [peer for peer, known in self._peers.items() if known.useful]
+        hosts = {peer: known.host for peer, known in self._peers.items()}
+        keep = [self._me, *(peer for peer in held.fold.replicas if peer != self._me and peer in useful)]
+        return choose(held.fold.job, useful, hosts, keep, self.count)
+
+    def to_record(self, held: HeldJob, now: Now) -> tuple[PeerId, ...] | None:
+        """The replica set as it should be recorded, or None when it is so already.
+
+        Synced peers are added; the gone are dropped only when enough others hold the job, and after their grace.
+        """
+        recorded = list(held.fold.replicas)
+        wanted = self.wanted(held)
+        synced = [peer for peer in wanted if peer == self._me or held.copies.is_synced(peer)]
+        together = recorded + [peer for peer in synced if peer not in recorded]
+        if len(synced) >= min(self.count, 1 + len(self.others())):
+            together = [peer for peer in together if peer in synced or not self._may_go(peer, wanted, now)]
+        return None if together == recorded else tuple(together[: limits.REPLICAS_PER_JOB_MAX])
+
+    def _may_go(self, peer: PeerId, wanted: Sequence[PeerId], now: Now) -> bool:
+        """A live peer that is not wanted any more goes at once, one that is gone after its grace."""
+        known = self._peers.get(peer)
+        if known is None:
+            return False
+        if known.live:
+            return peer not in wanted
+        return known.left or known.gone_since is None or now.monotonic_s - known.gone_since >= limits.REPLICA_GRACE_S
