@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from peer.access import NewKey, draw_key
 from peer.engine import Engine, clock
 from peer.eventlog import EventLog
 from peer.hands import Fetcher
 from peer.ports import Blobs, ControlAction
 from protocol import limits
+from protocol.access.keys import KeyRecord
+from protocol.access.roles import Role
 from protocol.errors import Conflict, NotFound, Unavailable
-from protocol.events import ControlAsked, DrainAsked, LocateAsked, SubmitAsked, UndrainAsked
+from protocol.events import ControlAsked, DrainAsked, KeyCreateAsked, KeyRevokeAsked, LocateAsked, SubmitAsked, UndrainAsked
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.spec import JobSpec
@@ -75,7 +78,25 @@ class EngineMesh:
     async def undrain(self) -> None:
         self._engine.tell(UndrainAsked())
 
+    async def create_key(self, *, name: str, role: Role) -> tuple[KeyRecord, str]:
+        drawn = draw_key()
+        return await self.register_key(drawn, name=name, role=role), drawn.text
+
+    async def register_key(self, drawn: NewKey, *, name: str, role: Role) -> KeyRecord:
+        """Make a key that was drawn already known to the mesh. Raises as `create_key`."""
+        record = await self._engine.ask(lambda request: KeyCreateAsked(request, drawn.id, drawn.hash, name, role))
+        assert isinstance(record, KeyRecord)
+        return record
+
+    async def revoke_key(self, text: str) -> KeyRecord:
+        record = await self._engine.ask(lambda request: KeyRevokeAsked(request, text))
+        assert isinstance(record, KeyRecord)
+        return record
+
     # views
+
+    def api_keys(self) -> list[KeyRecord]:
+        return self._node.access.records()
 
     def jobs(self) -> list[JobView]:
         return self._node.jobs()

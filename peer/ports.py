@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from protocol.access.keys import KeyRecord
+from protocol.access.roles import Role
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Capabilities, Failure, Inspection
@@ -227,7 +229,9 @@ class Mesh(Protocol):
         ...
 
     def job(self, text: str) -> JobView | None:
-        """By id, unique prefix (8 or more digits) or name (the newest). Raises Conflict (`ambiguous_job`) when a prefix is not unique."""
+        """By id, unique prefix (8 or more digits) or name (the newest).
+
+        Raises Conflict (`ambiguous_job`) when a prefix is not unique."""
         ...
 
     async def locate(self, text: str) -> JobView:
@@ -276,6 +280,20 @@ class Mesh(Protocol):
 
     async def drain(self, *, leave: bool) -> None: ...
     async def undrain(self) -> None: ...
+    async def create_key(self, *, name: str, role: Role) -> tuple[KeyRecord, str]:
+        """A new API key: its record, durable here, and its text, which nobody can read again.
+
+        Raises Invalid (`bad_key_name`), Conflict (`too_many_keys`)."""
+        ...
+
+    async def revoke_key(self, text: str) -> KeyRecord:
+        """By id or unique name, for good. Raises NotFound (`no_such_key`), Conflict (`last_admin_key`, `ambiguous_key`)."""
+        ...
+
+    def api_keys(self) -> list[KeyRecord]:
+        """Every API key of the mesh that this peer knows, revoked ones too, oldest first."""
+        ...
+
     def settings(self) -> list[tuple[str, str, str]]:
         """(name, value, origin) of every setting, secrets masked."""
         ...
@@ -309,4 +327,17 @@ class Forward(Protocol):
         """`path` is the raw path with its query, without a leading slash (`api/v1/jobs/...`).
 
         Raises Unavailable (`peer_unreachable`, `too_many_forwards`) on entering."""
+        ...
+
+
+Found = Callable[[tuple[Address, ...]], None]
+
+
+class Provider(Protocol):
+    """One way to find peers: an input, never an authority. What it tells are candidates; the mesh key decides."""
+
+    async def run(self, found: Found) -> None:
+        """Tell gossip addresses (literal, perhaps our own, perhaps nobody's) as they turn up.
+
+        Ends only when cancelled, and takes back then what it has registered. Trouble is a notice, never an error."""
         ...

@@ -68,6 +68,7 @@ class Metrics:
         self.http_seconds = self._histogram(
             "http_request_seconds", "From the head of a request to its answer", SHORT_SECONDS, "route"
         )
+        self.logins_failed = self._counter("logins_failed", "Requests that showed a wrong key", "reason")
         self.violations = self._counter("invariant_violations", "Broken invariants; more than none is a bug", "invariant")
 
     def render(self) -> bytes:

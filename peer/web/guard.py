@@ -7,31 +7,27 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from peer.web.problems import Refused, wrong_fields
 from peer.web.route import Route
-from peer.web.site import ROLE, Permission, Role, Site, forwarded_by, site_of
+from peer.web.site import ROLE, Site, forwarded_by, site_of
+from protocol.access.roles import Role, allows, role_named
 
-ORDER: Final[tuple[str, ...]] = ("public", "viewer", "submitter", "operator", "admin")
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ROLE_HEADER: Final = "X-Rendermesh-Role"
 SUBMITTER_HEADER: Final = "X-Rendermesh-Submitter"
 
 
-def allows(permission: Permission, role: Role | None) -> bool:
-    """Whether a caller with `role` may use what needs `permission`."""
-    return ORDER.index(permission) <= ORDER.index(role or "public")
-
-
 def role_of(request: web.Request) -> Role | None:
-    """The caller's role; for a request from another peer the one that it found (its certificate has proven it)."""
+    """The caller's role; for a request from another peer the one that it found (its certificate has proven it).
+
+    Raises `Refused` 401 for a wrong key, 429 for too many of them."""
     if forwarded_by(request) is not None:
-        stated = request.headers.get(ROLE_HEADER)
-        return next((role for role in get_args(Role) if role == stated), None)
+        return role_named(request.headers.get(ROLE_HEADER, ""))
     return site_of(request).options.roles(request)
 
 
@@ -49,13 +45,23 @@ def guard(site: Site, routes: Mapping[tuple[str, str], Route], request: web.Requ
         return
     if forwarded_by(request) is None:
         _refuse_foreign_pages(site, request)
-    role = role_of(request)
+    role = _role_or_stranger(route, request)
     request[ROLE] = role or ""
     if not allows(route.permission, role):
         if role is None:
             raise Refused(401, "login_needed", "this peer asks for a key", headers={"WWW-Authenticate": "Bearer"})
         raise Refused(403, "role_too_low", f"this needs the role {route.permission}; yours is {role}")
     _refuse_unknown_parameters(route, request)
+
+
+def _role_or_stranger(route: Route, request: web.Request) -> Role | None:
+    """What is public answers everybody, and says no more to a wrong key than to none."""
+    try:
+        return role_of(request)
+    except Refused:
+        if route.permission != "public":
+            raise
+        return None
 
 
 def _route_of(routes: Mapping[tuple[str, str], Route], request: web.Request) -> Route | None:

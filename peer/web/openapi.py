@@ -21,6 +21,7 @@ PARAMETERS: Final = {
     "peer": "A peer's id, a unique prefix of at least 4 digits, or its name",
     "frame": "A frame number",
     "name": "An output's name, as in the list of outputs",
+    "token": "An API key's id, or the name of the one valid key that is called so",
     "pid": "A job as POST /job named it",
 }
 _BRACES: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")

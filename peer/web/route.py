@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 
 from aiohttp import web
 
-from peer.web.site import Handler, Permission
+from peer.web.site import Handler
+from protocol.access.roles import Permission
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from peer.web import archive, config, events, frames, health, jobs, metrics, pages, peers, shapes, simple, submission
+from peer.web import archive, config, events, frames, health, jobs, metrics, pages, peers, shapes, simple, submission, tokens
 from peer.web.expecting import expect
 from peer.web.openapi import FORM
 from peer.web.problems import Problem
@@ -240,6 +240,45 @@ _SIMPLE: Final = (
 )
 
 
+_ACCESS: Final = (
+    Route(
+        "GET",
+        "/api/v1/tokens",
+        tokens.list_tokens,
+        "admin",
+        "API keys, without their secrets.",
+        (Answer(200, "A page", shapes.Tokens),),
+        queries=_PAGE,
+    ),
+    Route(
+        "POST",
+        "/api/v1/tokens",
+        tokens.create_token,
+        "admin",
+        "Make an API key; it is shown this once.",
+        (Answer(201, "The key", shapes.NewToken),),
+        body=tokens.NewToken,
+        body_required=True,
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/tokens/{token}",
+        tokens.revoke_token,
+        "admin",
+        "Revoke an API key, for good.",
+        (Answer(200, "The key, revoked", shapes.Token), Answer(409, "The last admin key, or a name of several", Problem)),
+    ),
+    Route("GET", "/api/v1/whoami", tokens.whoami, "viewer", "Who the caller is.", (Answer(200, "The caller", shapes.Whoami),)),
+    Route(
+        "GET",
+        "/ca.pem",
+        tokens.authority,
+        "public",
+        "The mesh's certificate authority; compare its SHA-256 with what a peer prints.",
+        (Answer(200, "PEM", "application/x-pem-file"), Answer(404, "Plain HTTP", Problem)),
+    ),
+)
+
 _ABOUT: Final = (
     Route(
         "GET",
@@ -253,7 +292,7 @@ _ABOUT: Final = (
     Route("GET", "/", pages.index, "public", "Where to begin.", (Answer(200, "A page", "text/html"),)),
 )
 
-TABLE: Final = (*_JOBS, *_FRAMES, *_MESH, *_SIMPLE, *_ABOUT)
+TABLE: Final = (*_JOBS, *_FRAMES, *_MESH, *_ACCESS, *_SIMPLE, *_ABOUT)
 
 
 def add_routes(router: web.UrlDispatcher, routes: tuple[Route, ...]) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from protocol.access.keys import KeyRecord
+from protocol.access.roles import Role
 from protocol.ids import PeerId
 from protocol.jobs.results import Output
 from protocol.views import EventRow, FrameState, FrameView, JobState, JobView, PeerView, Reason, Submitted
@@ -224,6 +226,38 @@ class Health(TypedDict):
     checks: list[Check]
 
 
+class Token(TypedDict):
+    """One API key, without its secret."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: str
+    revoked: bool
+
+
+class Tokens(TypedDict):
+    """A page of API keys; `cursor` null: the last one."""
+
+    tokens: list[Token]
+    cursor: str | None
+
+
+class NewToken(Token):
+    """A key that was just made: `token` is shown this once."""
+
+    token: str
+
+
+class Whoami(TypedDict):
+    """The caller: `key` is null without a key; `peer` is who answers."""
+
+    name: str
+    role: Role
+    key: str | None
+    peer: str
+
+
 class JobRef(TypedDict):
     """The answer of `POST /render`."""
 
@@ -234,6 +268,17 @@ class PidRef(TypedDict):
     """The answer of `POST /job`."""
 
     pid: str
+
+
+def key_json(record: KeyRecord) -> Token:
+    """An API key as clients see it."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "role": record.role,
+        "created_at": rfc3339(record.created_ms),
+        "revoked": record.revoked,
+    }
 
 
 def rfc3339(wall_ms: int) -> str:

@@ -12,19 +12,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from aiohttp import web
 
 from peer.ports import Blobs, Forward, Mesh
 from peer.telemetry.metrics import Metrics
 from protocol import limits
+from protocol.access.roles import Role
 from protocol.errors import Unavailable
 from protocol.ids import PeerId
 from protocol.jobs.manifest import Manifest
 
-Role = Literal["viewer", "submitter", "operator", "admin"]
-Permission = Literal["public", "viewer", "submitter", "operator", "admin"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Roles = Callable[[web.Request], Role | None]
 
@@ -51,8 +50,9 @@ class WebOptions:
     """How the user port behaves.
 
     `check_scene(path)` runs on a thread and raises `Invalid`. `roles` gives a caller's role (None: no login), `submitter` its
-    name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null` alone.
-    `host_names` are further names under which a loopback port may be addressed (a proxy on the same machine).
+    name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null` alone. `authority`
+    is the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names under which a loopback
+    port may be addressed (a proxy on the same machine).
     """
 
     version: str
@@ -61,6 +61,7 @@ class WebOptions:
     submitter: Callable[[web.Request], str] = _local
     default_scene: Callable[[], Awaitable[Manifest | None]] = _no_scene
     null_only: Callable[[], bool] = _never
+    authority: str | None = None
     host_names: tuple[str, ...] = ()
     scene_bytes_max: int = limits.SCENE_BYTES_MAX
     body_grace_s: float = limits.HTTP_BODY_GRACE_S

@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from peer.access import draw_key
 from peer.ports import ControlAction
-from protocol.errors import Conflict, NotFound, Unavailable
+from protocol.access.keys import KeyRecord, is_key_name
+from protocol.access.roles import Role
+from protocol.errors import Conflict, Invalid, NotFound, Unavailable
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.frames import parse_frames
 from protocol.jobs.manifest import Manifest
@@ -48,7 +51,7 @@ class FakeMesh:
         self.name = name
         self.blobs = blobs
         self.kept: dict[JobId, FakeJob] = {}
-        self.keys: dict[tuple[str, str], JobId] = {}
+        self.known: dict[tuple[str, str], JobId] = {}
         self.others: list[FakeMesh] = []
         self.alive: set[PeerId] = set()
         self.elsewhere: dict[Digest, bytes] = {}
@@ -57,6 +60,7 @@ class FakeMesh:
         self.refusal: Exception | None = None
         self.own_checks: list[tuple[str, str, str]] = [("store", "passing", "open")]
         self.draining = False
+        self.kept_keys: dict[str, KeyRecord] = {}
         self.log: list[EventRow] = []
         self.listeners = 0
         self._noted = asyncio.Event()
@@ -73,7 +77,7 @@ class FakeMesh:
             raise self.refusal
         if on_this_peer and self.busy_for is not None:
             raise Unavailable("busy", "the slot was taken meanwhile", retry_after_s=self.busy_for[0])
-        known = self.keys.get((submitter, key))
+        known = self.known.get((submitter, key))
         if known is not None:
             job = self.kept[known]
             if job.spec != spec or job.manifest != manifest:
@@ -114,7 +118,7 @@ class FakeMesh:
         job = FakeJob(spec, manifest, submitter, view)
         job.frames = {number: FrameView(number, "pending", None, 0, 0, None, None, None, None) for number in numbers}
         self.kept[identity] = job
-        self.keys[submitter, key] = identity
+        self.known[submitter, key] = identity
         self.note("job_accepted", identity)
         return job
 
@@ -276,6 +280,22 @@ class FakeMesh:
                     await self._noted.wait()
         finally:
             self.listeners -= 1
+
+    async def create_key(self, *, name: str, role: Role) -> tuple[KeyRecord, str]:
+        if not is_key_name(name):
+            raise Invalid("bad_key_name", "name: letters and digits are needed")
+        drawn = draw_key()
+        self.kept_keys[drawn.id] = KeyRecord(drawn.id, name, role, drawn.hash, START_MS)
+        return self.kept_keys[drawn.id], drawn.text
+
+    async def revoke_key(self, text: str) -> KeyRecord:
+        if text not in self.kept_keys:
+            raise NotFound("no_such_key", "there is no such key")
+        self.kept_keys[text] = replace(self.kept_keys[text], revoked=True)
+        return self.kept_keys[text]
+
+    def api_keys(self) -> list[KeyRecord]:
+        return list(self.kept_keys.values())
 
     async def drain(self, *, leave: bool) -> None:
         self.draining = True

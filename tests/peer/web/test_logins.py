@@ -1,0 +1,190 @@
+"""Wrong, revoked, foreign and malformed keys; and how many of them a peer listens to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from limits import RateLimitItemPerHour
+
+from peer.access import KeyVerifier
+from peer.telemetry.metrics import Metrics
+from peer.web.logins import Failures, Logins, network_of
+from protocol import limits
+from protocol.access.roles import Role
+from tests.peer.web.conftest import Farm, WebPeer, problem_of
+
+JOBS = "/api/v1/jobs"
+
+
+async def guarded(farm: Farm, name: str = "one", *, anonymous: Role | None = None, failures: int = 1_000) -> WebPeer:
+    """A peer whose user port asks for a key of its own mesh."""
+    found: list[WebPeer] = []
+    verifier = KeyVerifier(lambda key: found[0].mesh.kept_keys.get(key))
+    logins = Logins([verifier], anonymous=anonymous, metrics=Metrics(), failures=RateLimitItemPerHour(failures))
+    found.append(await farm.add(name, roles=logins.role, submitter=logins.submitter))
+    return found[0]
+
+
+async def key_for(peer: WebPeer, role: Role = "submitter", name: str = "alice") -> str:
+    _, text = await peer.mesh.create_key(name=name, role=role)
+    return text
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {text}"}
+
+
+async def test_a_key_opens_what_its_role_may_see(farm: Farm):
+    peer = await guarded(farm)
+    viewer, admin = await key_for(peer, "viewer"), await key_for(peer, "admin")
+    for headers in (bearer(viewer), {"X-API-Key": viewer}, {"Authorization": f"bearer   {viewer} "}):
+        assert (await peer.client.get(JOBS, headers=headers)).status == 200
+    both = {"X-API-Key": viewer, **bearer(viewer)}
+    assert (await peer.client.get(JOBS, headers=both)).status == 200
+    await problem_of(await peer.client.get("/api/v1/tokens", headers=bearer(viewer)), 403, "role_too_low")
+    assert (await peer.client.get("/api/v1/tokens", headers=bearer(admin))).status == 200
+
+
+async def test_no_key_is_401_with_a_challenge(farm: Farm):
+    peer = await guarded(farm)
+    response = await peer.client.get(JOBS)
+    await problem_of(response, 401, "login_needed")
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_a_revoked_key_a_wrong_one_and_one_of_another_mesh_all_get_the_same_answer(farm: Farm):
+    peer, other = await guarded(farm), await guarded(farm, "other")
+    revoked, foreign = await key_for(peer), await key_for(other)
+    await peer.mesh.revoke_key(revoked.split("_")[1])
+    wrong = revoked[:-1] + ("0" if revoked[-1] != "0" else "1")
+    details = set()
+    for text in (revoked, foreign, wrong, f"mk_{'0' * 16}_{'0' * 40}", "hunter2", "mk__", "a.b.c"):
+        response = await peer.client.get(JOBS, headers=bearer(text))
+        document = await problem_of(response, 401, "bad_key")
+        assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+        assert text not in document["detail"]
+        details.add(document["detail"])
+    assert len(details) == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": "Basic YWxpY2U6aHVudGVyMg=="},
+        {"Authorization": "Bearer"},
+        {"Authorization": ""},
+        {"Authorization": "mk_0011223344556677_" + "0" * 40},
+        {"Authorization": "Bearer one", "X-API-Key": "two"},
+    ],
+)
+async def test_a_malformed_header_is_401_and_says_what_to_send(farm: Farm, headers: dict[str, str]):
+    peer = await guarded(farm)
+    document = await problem_of(await peer.client.get(JOBS, headers=headers), 401, "bad_credentials")
+    assert "send one" in document["detail"] or "Bearer KEY" in document["detail"]
+
+
+@pytest.mark.parametrize("text", ["ключ", "mk_é_ü", "mk_0011223344556677_" + "😀" * 10, "x" * 4_000, "' OR 1=1 --", "../../etc"])
+async def test_odd_characters_are_a_wrong_key_and_nothing_else(farm: Farm, text: str):
+    peer = await guarded(farm)
+    await problem_of(await peer.client.get(JOBS, headers=bearer(text)), 401, "bad_key")
+
+
+async def test_a_header_larger_than_any_key_is_refused_before_it_is_looked_at(farm: Farm):
+    peer = await guarded(farm)
+    response = await peer.client.get(JOBS, headers=bearer("x" * 100_000))
+    assert response.status in (400, 431)
+    assert (await peer.client.get("/health")).status == 200
+
+
+async def test_a_consul_token_counts_on_the_paths_of_consul_alone(farm: Farm):
+    peer = await guarded(farm)
+    headers = {"X-Consul-Token": await key_for(peer, "admin")}
+    await problem_of(await peer.client.get(JOBS, headers=headers), 401, "login_needed")
+
+
+async def test_an_anonymous_role_is_for_those_without_a_key_not_for_those_with_a_wrong_one(farm: Farm):
+    peer = await guarded(farm, anonymous="viewer")
+    assert (await peer.client.get(JOBS)).status == 200
+    await problem_of(await peer.client.post(JOBS, json={"renderer": "null", "frames": "1"}), 403, "role_too_low")
+    await problem_of(await peer.client.get(JOBS, headers=bearer("hunter2")), 401, "bad_key")
+    key = await key_for(peer)
+    response = await peer.client.post(JOBS, json={"renderer": "null", "frames": "1"}, headers=bearer(key))
+    assert response.status == 202
+
+
+async def test_where_nobody_needs_a_key_a_foreign_one_does_no_harm(farm: Farm):
+    peer = await guarded(farm, anonymous="admin")
+    assert (await peer.client.get("/api/v1/tokens", headers=bearer("of-another-mesh"))).status == 200
+    viewer = await key_for(peer, "viewer")
+    await problem_of(await peer.client.get("/api/v1/tokens", headers=bearer(viewer)), 403, "role_too_low")
+
+
+async def test_what_is_public_says_no_more_to_a_wrong_key_than_to_none(farm: Farm):
+    peer = await guarded(farm)
+    for headers in ({}, bearer("hunter2")):
+        response = await peer.client.get("/health", headers=headers)
+        assert (response.status, (await response.json())["checks"]) == (200, [])
+    response = await peer.client.get("/health", headers=bearer(await key_for(peer, "viewer")))
+    assert (await response.json())["checks"] != []
+
+
+async def test_whoever_guesses_is_slowed_down_and_a_right_key_still_opens(farm: Farm):
+    peer = await guarded(farm, failures=3)
+    key = await key_for(peer)
+    for _ in range(3):
+        await problem_of(await peer.client.get(JOBS, headers=bearer("guess")), 401, "bad_key")
+    response = await peer.client.get(JOBS, headers=bearer("guess"))
+    await problem_of(response, 429, "too_many_failed_logins")
+    assert int(response.headers["Retry-After"]) >= 1
+    assert (await peer.client.get(JOBS, headers=bearer(key))).status == 200
+    await problem_of(await peer.client.get(JOBS), 401, "login_needed")
+
+
+async def test_a_job_belongs_to_the_key_that_submitted_it_also_when_another_peer_is_asked(farm: Farm):
+    one, two = await guarded(farm, "one"), await guarded(farm, "two")
+    key = await key_for(one)
+    body = {"renderer": "null", "frames": "1"}
+    made = await (await one.client.post(JOBS, json=body, headers=bearer(key))).json()
+    kept = one.mesh.kept[made["id"]]
+    assert kept.submitter == f"alice/{key.split('_')[1]}"
+    two_key = await key_for(two, "submitter", "bob")
+    response = await two.client.post(f"{JOBS}/{made['id']}/pause", headers=bearer(two_key))
+    assert response.status == 200
+    _, headers = one.passed_on[-1]
+    assert headers["X-Rendermesh-Role"] == "submitter"
+    assert headers["X-Rendermesh-Submitter"] == f"bob/{two_key.split('_')[1]}"
+    assert two_key not in str(headers)
+
+
+async def test_failed_logins_are_counted(farm: Farm):
+    metrics, found = Metrics(), []
+    logins = Logins([KeyVerifier(lambda _: None)], anonymous=None, metrics=metrics)
+    found.append(await farm.add("one", roles=logins.role, submitter=logins.submitter))
+    await found[0].client.get(JOBS, headers=bearer("guess"))
+    await found[0].client.get("/health", headers=bearer("guess"))
+    assert b'rendermesh_logins_failed_total{reason="bad_key"} 2.0' in metrics.render()
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::"),
+        ("fe80::1%eth0", "fe80::"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", "unknown"),
+        ("/run/peer.sock", "unknown"),
+    ],
+)
+def test_one_host_is_one_address(address: str, network: str):
+    assert network_of(address) == network
+
+
+def test_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "LOGIN_ADDRESSES_MAX", 5)
+    failures = Failures(RateLimitItemPerHour(1))
+    waits: list[Any] = [failures.wait_s(f"192.0.2.{number}") for number in range(100)]
+    assert waits == [None] * 100
+    assert len(failures._storage.storage) <= 5
