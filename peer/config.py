@@ -73,7 +73,8 @@ _OPTIONS: Final = (
     _Option("mesh_key", "FILE", "file with the mesh key; see `peerctl keygen`", secret=True),
     _Option("insecure", "", "open a peer to other machines without a mesh key; for a closed lab only", switch=True),
     _Option("join", "HOST:PORT", "a peer to join (repeat)", repeat=True),
-    _Option("discovery", "LIST", "ways to find peers (this version: static)"),
+    _Option("discovery", "LIST", "ways to find peers: mdns, static, dns:NAME, consul:URL (default mdns,static)"),
+    _Option("consul_token", "FILE", "file with the token for consul:URL", secret=True),
     _Option("slots", "N", "batches rendered at once (default 1; 0: serve and store only)"),
     _Option("renderer", "NAME", "blender, bpy or null (repeat; default: what is found)", repeat=True),
     _Option("blender", "PROGRAM", "the Blender program to use (default: found on PATH)"),
@@ -86,6 +87,7 @@ _OPTIONS: Final = (
     _Option("log_format", "json|console", "default: console on a terminal, else json"),
     _Option("log_level", "LEVEL", "debug, info, warning or error (default info)"),
     _Option("cache_bytes", "SIZE", "room for scenes and frames that may be dropped again (default 10GiB)"),
+    _Option("check_allow", "CIDR", "network that health checks may probe besides this peer (repeat)", repeat=True),
     _Option("drain_grace_s", "SECONDS", "time for the current frame after SIGTERM (default 30)"),
 )
 _EXAMPLE: Final = """\
@@ -179,7 +181,8 @@ def _read_secret(path: str, source: str) -> str:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text of reasonable size"
         raise ConfigError(f"{source}: cannot read {path}: {reason}") from None
     if not text.strip():
-        raise ConfigError(f"{source}: the file {path} is empty; make a key with `peerctl keygen > {path}`")
+        remedy = f"; make a key with `peerctl keygen > {path}`" if "mesh" in source else ""
+        raise ConfigError(f"{source}: the file {path} is empty{remedy}")
     return text.strip()
 
 

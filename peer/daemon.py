@@ -21,6 +21,8 @@ import structlog
 from aiohttp import web
 
 from peer.config import describe, inherited_environment
+from peer.discovery.advert import Advert, mesh_prefix
+from peer.discovery.providers import Discovery, World, make_providers
 from peer.engine import Engine, clock
 from peer.eventlog import EventLog
 from peer.hands import PeerHands
@@ -161,7 +163,8 @@ class Daemon:
         app = make_app(mesh, store.blobs, _Forwarding(client, node), self._web_options(node, store), self._metrics)
         api.handler = make_forwarded_handler(app)
         booted = Booted(tuple(await store.journal.facts()), await store.journal.values())
-        parts = _Parts(engine, hands, workshop, checks, client, log, app, certificates, door, booted)
+        discovery = self._discovery(node, ring, store.run_epoch, door, engine, hands)
+        parts = _Parts(engine, hands, workshop, checks, client, log, app, certificates, door, booted, discovery)
         await self._serve(parts, node)
 
     def _node(self, store: Store, me: PeerId, door: Door, mesh_port: int, host: str) -> Node:
@@ -228,6 +231,7 @@ class Daemon:
                     group.create_task(parts.checks.run(), name="checks"),
                     group.create_task(watch_loop_lag(lambda lag: self._lagged(parts.engine, lag)), name="loop lag"),
                     group.create_task(self._seeds(parts, node).run(), name="seeds"),
+                    group.create_task(parts.discovery.run(), name="discovery"),
                     group.create_task(self._gauge(node), name="gauges"),
                 ]
                 await site.start()
@@ -247,6 +251,26 @@ class Daemon:
             on_found=lambda addresses: parts.engine.tell(SeedsFound(addresses)),
             on_notice=parts.hands.notice,
             is_alone=lambda: len(node.roster.live()) <= 1,
+        )
+
+    def _discovery(
+        self, node: Node, ring: KeyRing, run_epoch: int, door: Door, engine: Engine, hands: PeerHands
+    ) -> Discovery:
+        settings = self._settings
+        advert = Advert(
+            peer=node.me, name=settings.name, port=door.address.port, tls=settings.http_tls, run_epoch=run_epoch,
+            meshes=lambda: tuple(mesh_prefix(key.subkey(b"discovery")) for key in ring.keys),
+            version=distribution_version("rendermesh"), bind=settings.bind, advertise=settings.advertise,
+        )  # fmt: skip
+        token = settings.consul_token.get_secret_value() if settings.consul_token else None
+        world = World(
+            advert=advert, url=door.url, host=door.address.host, on_notice=hands.notice, consul_token=token,
+            is_alone=lambda: len(node.roster.live()) <= 1,
+        )  # fmt: skip
+        return Discovery(
+            lambda: make_providers(settings.ways, world),
+            on_found=lambda addresses: engine.tell(SeedsFound(addresses)),
+            on_notice=hands.notice,
         )
 
     def _announce(self, parts: _Parts, me: PeerId) -> None:
@@ -338,6 +362,7 @@ class _Parts:
     certificates: MeshCertificates
     door: Door
     booted: Booted
+    discovery: Discovery
 
 
 class _Inbox:

@@ -17,11 +17,11 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from peer.discovery.ways import FORMS, KINDS, Way, parse_way
 from protocol import limits
 
 PORT: Final = 7700
-DISCOVERY_NOW: Final = ("static",)
-DISCOVERY_LATER: Final = ("mdns", "dns:NAME", "consul:URL")
+DISCOVERY_DEFAULT: Final = ("mdns", "static")
 RENDERERS_NOW: Final = ("blender", "bpy", "null")
 RENDERERS_LATER: Final = ("povray",)
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -141,7 +141,8 @@ class Settings(BaseModel):
     mesh_key: SecretStr | None = None
     insecure: Annotated[bool, BeforeValidator(_switch)] = False
     join: Annotated[tuple[Seed, ...], BeforeValidator(_list)] = ()
-    discovery: Choice = DISCOVERY_NOW
+    discovery: Choice = DISCOVERY_DEFAULT
+    consul_token: SecretStr | None = None
     slots: Annotated[int, _int(0, limits.SLOTS_MAX)] = 1
     renderer: Choice = ()
     blender: Annotated[Path, BeforeValidator(_path)] | None = None
@@ -155,6 +156,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     cache_bytes: Annotated[int, BeforeValidator(_bytes)] = 10 * 2**30
     drain_grace_s: Annotated[float, BeforeValidator(_seconds)] = 30.0
+    check_allow: Choice = ()
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     warnings: tuple[str, ...] = Field((), exclude=True, repr=False)
 
@@ -173,6 +175,11 @@ class Settings(BaseModel):
         """Labels by key; of two with the same key the later one counts."""
         pairs = (text.partition("=") for text in self.label)
         return {key: value for key, _, value in pairs}
+
+    @property
+    def check_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        """Where health checks may lead besides this peer's own addresses."""
+        return tuple(ipaddress.ip_network(text, strict=False) for text in self.check_allow)
 
     @field_validator("name", "mesh")
     @classmethod
@@ -209,9 +216,13 @@ class Settings(BaseModel):
     @field_validator("discovery")
     @classmethod
     def _discovery_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > limits.DISCOVERY_WAYS_MAX:
+            raise ValueError(f"{len(value)} ways to find peers; at most {limits.DISCOVERY_WAYS_MAX}")
         for way in value:
-            if way not in DISCOVERY_NOW:
-                raise ValueError(_not_yet(way, now=DISCOVERY_NOW, later=DISCOVERY_LATER))
+            kind = way.partition(":")[0]
+            if kind not in KINDS:
+                raise ValueError(f"{kind[:80]!r} is unknown{nearest(kind, KINDS)}; ways to find peers are {FORMS}")
+            parse_way(way)
         return value
 
     @field_validator("renderer")
@@ -231,6 +242,36 @@ class Settings(BaseModel):
             if len(text) > limits.LABEL_CHARS_MAX or not re.fullmatch(r"[A-Za-z0-9_.-]+=[^\x00-\x1f]*", text):
                 raise ValueError(f"{text[:80]!r} is not KEY=VALUE; write for example gpu=rtx4090")
         return value
+
+    @field_validator("consul_token", mode="before")
+    @classmethod
+    def _token_is_one_word(cls, value: object) -> object:
+        if isinstance(value, str) and not re.fullmatch(r"[!-~]{1,512}", value.strip()):
+            raise ValueError("the token is empty or holds spaces or odd characters")
+        return value.strip() if isinstance(value, str) else value
+
+    @field_validator("check_allow")
+    @classmethod
+    def _networks_read(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(value) > limits.CHECK_ALLOW_MAX:
+            raise ValueError(f"{len(value)} networks; at most {limits.CHECK_ALLOW_MAX}")
+        for text in value:
+            try:
+                ipaddress.ip_network(text, strict=False)
+            except ValueError:
+                raise ValueError(f"{text[:80]!r} is not a network; write for example 192.168.1.0/24 or fd00::/8") from None
+        return value
+
+    @model_validator(mode="after")
+    def _ways_are_walked(self) -> Self:
+        if self.join and "static" not in self.discovery:
+            raise ValueError(f"join names peers, and discovery is {','.join(self.discovery) or 'empty'}: add static to it")
+        return self
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """`discovery`, read."""
+        return tuple(parse_way(text) for text in self.discovery)
 
     @model_validator(mode="after")
     def _doors_are_guarded(self) -> Self:

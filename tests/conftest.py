@@ -1,4 +1,4 @@
-"""What holds for every test: under CI a test that needs Blender may not be skipped."""
+"""What holds for every test: under CI a test that needs a real program, such as Blender, may not be skipped."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-UNDER_CI = "skipped, and under CI a skipped Blender test is a failure: install Blender, or mend the reason: "
+NEEDS = ("blender", "consul", "dnsmasq", "namespaces")  # markers of tests with real things
+UNDER_CI = "skipped, and under CI that is a failure: install what the test needs, or mend the reason: "
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Turn a skip of a test marked `blender` into a failure when the variable CI is set."""
+    """Turn a skip of a test marked with one of `NEEDS` into a failure when the variable CI is set."""
     report = yield
-    if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("blender") and os.environ.get("CI"):
+    if report.skipped and not hasattr(report, "wasxfail") and any(map(item.get_closest_marker, NEEDS)) and os.environ.get("CI"):
         report.outcome = "failed"
         report.longrepr = UNDER_CI + _reason(report.longrepr)
     return report
@@ -25,7 +26,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
 def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, Any]:
     """The same for a whole module that skips itself before its tests are known."""
     report = yield
-    if report.skipped and os.environ.get("CI") and _speaks_of_blender(collector):
+    if report.skipped and os.environ.get("CI") and _speaks_of_needs(collector):
         report.outcome = "failed"
         report.longrepr = UNDER_CI + _reason(report.longrepr)
     return report
@@ -35,5 +36,6 @@ def _reason(longrepr: object) -> str:
     return str(longrepr[2]) if isinstance(longrepr, tuple) else str(longrepr)
 
 
-def _speaks_of_blender(collector: pytest.Collector) -> bool:
-    return collector.path.is_file() and "mark.blender" in collector.path.read_text(encoding="utf-8")
+def _speaks_of_needs(collector: pytest.Collector) -> bool:
+    text = collector.path.read_text(encoding="utf-8") if collector.path.is_file() else ""
+    return any(f"mark.{need}" in text for need in NEEDS)

@@ -179,7 +179,7 @@ def test_the_listing_shows_values_as_they_are_written():
         (["--por", "1"], "unknown argument '--por'"),
         (["surplus"], "unknown argument 'surplus'"),
         (["--bind", "0.0.0.0"], "peerctl keygen"),
-        (["--discovery", "mdns,static"], "'mdns' comes with a later version"),
+        (["--discovery", "mdns,consul:x"], "names no agent"),
     ],
 )
 def test_a_usage_error_ends_with_2_and_a_sentence(argv: list[str], hint: str, capsys: pytest.CaptureFixture[str]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from peer.discovery.ways import ConsulWay, DnsWay, MdnsWay, StaticWay
 from peer.settings import Seed, Settings, parse_seed
 from protocol import limits
 
@@ -96,9 +97,11 @@ def test_tls_has_no_authority_when_insecure():
         ("join", ["oak:x"], "HOST:PORT"),
         ("join", ["a"] * (limits.SEEDS_MAX + 1), "seeds"),
         ("join", 5, "not a list"),
-        ("discovery", "mdns", "comes with a later version"),
-        ("discovery", "dns:peers.local", "comes with a later version"),
         ("discovery", "statik", "did you mean 'static'?"),
+        ("discovery", "mdns,dns:", "names no host"),
+        ("discovery", ["mdns"] * (limits.DISCOVERY_WAYS_MAX + 1), "ways to find peers"),
+        ("consul_token", "two words", "spaces"),
+        ("consul_token", "", "empty"),
         ("renderer", ["povray"], "comes with a later version"),
         ("renderer", ["bender"], "did you mean 'blender'?"),
         ("label", ["gpu"], "KEY=VALUE"),
@@ -120,6 +123,21 @@ def test_a_wrong_value_is_refused_with_a_sentence(field: str, value: object, hin
 )
 def test_sizes_are_read(text: str | int, size: int):
     assert Settings.model_validate({"cache_bytes": text}).cache_bytes == size
+
+
+def test_every_way_to_find_peers_is_read():
+    settings = Settings.model_validate({"discovery": "mdns,static,dns:peers:81,consul:http://127.0.0.1:8500"})
+    assert settings.ways == (MdnsWay(), StaticWay(), DnsWay("peers", 81), ConsulWay("http://127.0.0.1:8500"))
+    assert Settings().ways == (MdnsWay(), StaticWay())
+
+
+def test_seeds_that_nobody_would_look_at_are_refused():
+    assert "add static" in refusal(discovery="mdns", join=["oak"])
+    assert Settings.model_validate({"discovery": "static", "join": ["oak"]}).join == (Seed("oak", 7700),)
+
+
+def test_the_token_for_consul_is_a_secret():
+    assert "hush" not in repr(Settings.model_validate({"consul_token": "hush\n"}))
 
 
 def test_labels_by_key():
