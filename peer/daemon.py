@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import json
-import os
 import secrets
 import signal
 import socket
@@ -20,10 +18,12 @@ import psutil
 import structlog
 from aiohttp import web
 
+from peer.adminkey import ensure_admin_key
 from peer.config import describe, inherited_environment
 from peer.discovery.advert import Advert, mesh_prefix
 from peer.discovery.providers import Discovery, World, make_providers
 from peer.engine import Engine, clock
+from peer.entrance import make_logins, names_of, patience_s, situation, write_client_files
 from peer.eventlog import EventLog
 from peer.hands import PeerHands
 from peer.meshview import EngineMesh
@@ -49,7 +49,7 @@ from peer.telemetry.looplag import watch_loop_lag
 from peer.telemetry.metrics import Metrics
 from peer.telemetry.notices import NoticeMetrics
 from peer.web.app import make_app, make_forwarded_handler, serving
-from peer.web.site import Role, WebOptions
+from peer.web.site import WebOptions
 from peer.workshop import Workshop
 from protocol import limits
 from protocol.cards import PeerCard
@@ -76,6 +76,7 @@ from protocol.wire.work import WorkMessage
 
 LEAVE_S = 4.0
 STOP_S = 3.0
+FIRST_KEY_S = 5.0
 _log = structlog.get_logger("rendermesh")
 
 
@@ -114,7 +115,8 @@ class Daemon:
             )
             ring = KeyRing(key)
             host = settings.advertise or _own_address(settings.bind)
-            certificates = make_certificates(ring.keys, identity, now=dt.datetime.now(dt.UTC), hosts=(host,))
+            names = names_of(settings, host)
+            certificates = make_certificates(ring.keys, identity, now=dt.datetime.now(dt.UTC), hosts=names)
             door = self._open_door(host)
             stack.callback(door.sock.close)
             await self._assemble(stack, store, identity, ring, certificates, door, host)
@@ -159,12 +161,13 @@ class Daemon:
         )  # fmt: skip
         stack.push_async_callback(hands.close)
         shown = [(one.name, one.value, one.origin) for one in describe(settings)]
+        shown.append(("authority_sha256", certificates.authorities[0].fingerprint, "derived from the mesh key"))
         mesh = EngineMesh(engine=engine, log=log, blobs=store.blobs, fetcher=fetcher, settings=lambda: shown)
-        app = make_app(mesh, store.blobs, _Forwarding(client, node), self._web_options(node, store), self._metrics)
+        app = make_app(mesh, store.blobs, _Forwarding(client, node), self._web_options(node, store, certificates), self._metrics)
         api.handler = make_forwarded_handler(app)
         booted = Booted(tuple(await store.journal.facts()), await store.journal.values())
         discovery = self._discovery(node, ring, store.run_epoch, door, engine, hands)
-        parts = _Parts(engine, hands, workshop, checks, client, log, app, certificates, door, booted, discovery)
+        parts = _Parts(engine, hands, workshop, checks, client, log, app, certificates, door, booted, discovery, mesh)
         await self._serve(parts, node)
 
     def _node(self, store: Store, me: PeerId, door: Door, mesh_port: int, host: str) -> Node:
@@ -187,7 +190,7 @@ class Daemon:
             tell=engine.tell,
         )  # fmt: skip
 
-    def _web_options(self, node: Node, store: Store) -> WebOptions:
+    def _web_options(self, node: Node, store: Store, certificates: MeshCertificates) -> WebOptions:
         def check_scene(path: Path) -> None:
             header = read_header(path)
             cards = (node.roster.card_of(peer) for peer in node.roster.live())
@@ -198,20 +201,13 @@ class Daemon:
         def null_only() -> bool:
             return [one.renderer for one in node.roster.card.capabilities] == ["null"] and self._settings.scene is None
 
-        role = self._role()
+        logins = make_logins(self._settings, node, self._metrics)
+        authority = certificates.authorities[0].pem if self._settings.http_tls else None
         return WebOptions(
-            version=distribution_version("rendermesh"), check_scene=check_scene, roles=lambda _: role,
+            version=distribution_version("rendermesh"), check_scene=check_scene, roles=logins.role,
+            submitter=logins.submitter, authority=authority,
             default_scene=DefaultScene(self._settings.scene, store.blobs, check_scene).manifest, null_only=null_only,
         )  # fmt: skip
-
-    def _role(self) -> Role | None:
-        """Who comes without a key: on loopback without a mesh key no login is needed; else what the operator has opened."""
-        settings = self._settings
-        if settings.anonymous_role != "none":
-            return settings.anonymous_role
-        if settings.insecure:
-            return "submitter"
-        return "admin" if settings.loopback and settings.mesh_key is None else None
 
     # running
 
@@ -235,6 +231,8 @@ class Daemon:
                     group.create_task(self._gauge(node), name="gauges"),
                 ]
                 await site.start()
+                tasks.append(group.create_task(self._admin_key(parts, node), name="admin key"))
+                await self._first_key(tasks[-1])
                 self._announce(parts, node.me)
                 await self._find_renderers(parts)
                 await self._until_stopped(parts, node)
@@ -273,19 +271,21 @@ class Daemon:
             on_notice=hands.notice,
         )
 
+    async def _admin_key(self, parts: _Parts, node: Node) -> None:
+        """The first peer of a mesh with a key of its own makes the first admin key."""
+        if self._settings.mesh_key is not None:
+            await ensure_admin_key(self._settings.data_dir, lambda: situation(self._settings, node), parts.mesh.register_key)
+
+    async def _first_key(self, making: asyncio.Task[None]) -> None:
+        """Where nobody else can be there, `ready` means that the key is there too; a full disk does not hold it up."""
+        if patience_s(self._settings) <= 0:
+            await asyncio.wait([making], timeout=FIRST_KEY_S)
+
     def _announce(self, parts: _Parts, me: PeerId) -> None:
         """Tell the account's own tools where this peer is, then whoever waits for the line."""
-        folder = self._settings.data_dir
-        authority: str | None = None
+        write_client_files(self._settings, parts.door.url, parts.certificates.authorities)
         if self._settings.http_tls:
-            path = folder / "ca.pem"
-            path.write_text(parts.certificates.authorities[0].pem)
-            authority = str(path)
-        client = folder / "client.json"
-        fresh = client.with_suffix(".new")
-        fresh.write_text(json.dumps({"url": parts.door.url, "ca": authority, "token": None}))
-        fresh.chmod(0o600)
-        os.replace(fresh, client)
+            _log.info("authority", sha256=parts.certificates.authorities[0].fingerprint, path="/ca.pem")
         print(f"ready {parts.door.url} {me}", flush=True)
         for line in self._settings.warnings:
             _log.warning("setting", text=line)
@@ -363,6 +363,7 @@ class _Parts:
     door: Door
     booted: Booted
     discovery: Discovery
+    mesh: EngineMesh
 
 
 class _Inbox:

@@ -252,6 +252,8 @@ ACCESS_BUCKETS: Final = 16
 LOGIN_FAILURES_PER_MINUTE_MAX: Final = 20
 LOGIN_ADDRESSES_MAX: Final = 10_000
 ADMIN_KEY_WAIT_S: Final = 30.0  # for a mesh that may have keys already, before a first admin key is made
+ADMIN_KEY_WAIT_MDNS_S: Final = 5.0  # the same where only mDNS could name others: it answers soon, or there is nobody
+HOST_NAME_CHARS_MAX: Final = 253
 ACCESS_BUCKET_HASH_BYTES: Final = 8
 
 # Services and checks (protocol/health, peer/checks.py, peer/web/consul)

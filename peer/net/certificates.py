@@ -53,6 +53,11 @@ class Authority:
         """The certificate for clients that want to trust this mesh (`/ca.pem`)."""
         return self.certificate.public_bytes(Encoding.PEM).decode("ascii")
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the certificate as people compare it: `AB:CD:...`, as openssl prints it."""
+        return self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
 
 def derive_authority(seed: bytes) -> Authority:
     """The authority that follows from `AUTHORITY_SEED_BYTES` of key material (HKDF of the mesh key).
