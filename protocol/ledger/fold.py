@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from protocol.ids import AuthorId, Digest, Fence, JobId, PeerId
+from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId
 from protocol.jobs.frames import Frames, parse_frames
 from protocol.jobs.results import Inspection
 from protocol.jobs.spec import JobSpec, RenderSettings, render_settings
@@ -99,6 +99,8 @@ class JobFold:
     def _fold(self, body: Body) -> None:
         match body:
             case Accepted():
+                if self.accepted is not None and _accepted_order(self.accepted) <= _accepted_order(body):
+                    return  # two peers have accepted the same submission
                 self.accepted = body
                 self.spec = JobSpec.model_validate_json(body.spec)
                 self._fix_frames()
@@ -109,7 +111,7 @@ class JobFold:
                 if self.replica_set is None or _replica_order(body) > _replica_order(self.replica_set):
                     self.replica_set = body
             case Inspected():
-                if self.inspected is None or body.attempt < self.inspected.attempt:
+                if self.inspected is None or _inspected_order(body) < _inspected_order(self.inspected):
                     self.inspected = body
                     self._fix_frames()
             case FrameEnded():
@@ -130,7 +132,7 @@ class JobFold:
             self.failures.setdefault(frame, []).append(ended)
             return
         held = self.winners.get(frame)
-        if held is None or (-ended.generation, ended.attempt) < (-held.generation, held.attempt):
+        if held is None or _winner_order(ended) < _winner_order(held):
             self.winners[frame] = ended
         self._settle(frame)
 
@@ -254,13 +256,29 @@ def _weight(body: Body) -> int:
             return 1
 
 
-def _replica_order(body: ReplicaSet) -> tuple[Fence, int]:
-    return body.fence, body.version
+# Total orders: where what decides is equal (one attempt told to two owners), something else of the fact decides, so that
+# the order in which facts arrive never does.
 
 
-def _control_order(body: Control) -> tuple[int, int, PeerId]:
-    return body.fence.epoch, body.counter, body.fence.peer
+def _accepted_order(body: Accepted) -> tuple[str, int]:
+    return body.only_on or "", body.wall_ms
 
 
-def _closed_order(body: Closed) -> tuple[int, Fence, str]:
-    return body.retries, body.fence, body.state
+def _inspected_order(body: Inspected) -> tuple[AttemptId, PeerId, int]:
+    return body.attempt, body.peer, body.wall_ms
+
+
+def _winner_order(body: FrameEnded) -> tuple[int, AttemptId, PeerId, int]:
+    return -body.generation, body.attempt, body.peer, body.wall_ms
+
+
+def _replica_order(body: ReplicaSet) -> tuple[Fence, int, tuple[PeerId, ...]]:
+    return body.fence, body.version, body.peers
+
+
+def _control_order(body: Control) -> tuple[int, int, PeerId, str]:
+    return body.fence.epoch, body.counter, body.fence.peer, body.value
+
+
+def _closed_order(body: Closed) -> tuple[int, Fence, str, int]:
+    return body.retries, body.fence, body.state, body.wall_ms

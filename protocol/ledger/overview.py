@@ -85,7 +85,7 @@ def _ranges(fold: JobFold) -> str:
 def _started(fold: JobFold, activity: Activity) -> int | None:
     if activity.started_ms is not None:
         return activity.started_ms
-    return min((ended.wall_ms - int(1000 * ended.result.seconds) for ended in fold.winners.values()), default=None)
+    return min((max(ended.wall_ms - int(1000 * ended.result.seconds), 0) for ended in fold.winners.values()), default=None)
 
 
 def frame_view(fold: JobFold, frame: int, *, running_on: PeerId | None) -> FrameView:

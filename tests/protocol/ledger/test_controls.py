@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from protocol.errors import Conflict, Invalid
+from protocol.events import ControlAsked
+from protocol.ids import RequestId
+from protocol.jobs.results import Failure, Inspection
+from protocol.kernel import Now
+from protocol.ledger.controls import control_facts
+from protocol.ledger.facts import Closed, Control, Retried
+from protocol.ledger.fold import JobFold
+from tests.protocol.making import JOB, WOOD, accepted, begun, ended, failed, fence, folded, inspected, spec
+
+
+def asked(fold: JobFold, action: Any, value: str = "", frames: str | None = None, *, include_done: bool = False) -> Any:
+    return control_facts(fold, ControlAsked(RequestId("r"), JOB, action, value, frames, include_done), Now(1.0, 2))
+
+
+def test_a_control_says_what_is_to_be_and_saying_it_again_changes_nothing():
+    fold = folded(*begun())
+    (pause,) = asked(fold, "pause")
+    assert pause == Control("paused", "1", fence(), 1, 2)
+    paused = folded(*begun(), pause)
+    assert asked(paused, "pause") == []
+    (resume,) = asked(paused, "resume")
+    assert resume.counter == 2
+    assert asked(folded(*begun(), pause, resume), "resume") == []
+    assert asked(folded(*begun()), "priority", "50") == []
+    assert asked(folded(*begun()), "priority", "99")[0].value == "99"
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "code"),
+    [("priority", "101", "bad_priority"), ("priority", "high", "bad_priority"), ("priority", "-1", "bad_priority"),
+     ("on_warning", "maybe", "bad_on_warning")],
+)  # fmt: skip
+def test_a_value_that_makes_no_sense_is_refused(action: str, value: str, code: str):
+    refused = asked(folded(*begun()), action, value)
+    assert isinstance(refused, Invalid)
+    assert refused.code == code
+
+
+def test_an_ended_job_cannot_be_cancelled_or_paused():
+    over = folded(*begun(), Closed("completed", fence(), 0, 1))
+    assert isinstance(asked(over, "cancel"), Conflict)
+    assert isinstance(asked(over, "pause"), Conflict)
+
+
+def test_only_a_warning_that_the_scene_has_can_be_accepted():
+    fold = folded(accepted(spec(renderer="blender")), inspected(Inspection(warnings=(WOOD,))))
+    assert asked(fold, "accept", "missing_file")[0].value == "missing_file"
+    assert isinstance(asked(fold, "accept", "missing_file,other"), Conflict)
+
+
+def test_a_retry_moves_only_failed_frames():
+    fold = folded(*begun(spec(max_attempts=1)), ended(1, 1), ended(2, 2, result=failed()), ended(4, 3, result=failed()))
+    assert asked(fold, "retry") == [Retried("2,4", 1, 2)]
+    assert asked(fold, "retry", frames="1-2") == [Retried("2", 1, 2)]
+    assert asked(fold, "retry", frames="1,3") == []
+
+
+def test_a_rerender_moves_done_frames_too_each_to_its_next_generation():
+    fold = folded(*begun(), ended(1, 1), ended(2, 2), Retried("2", 1, 1), ended(2, 3, generation=1))
+    assert asked(fold, "retry", include_done=True) == [Retried("1", 1, 2), Retried("2", 2, 2)]
+
+
+def test_a_repeated_rerender_does_not_bump_twice():
+    fold = folded(*begun(), ended(1, 1))
+    (bump,) = asked(fold, "retry", include_done=True)
+    again = folded(*begun(), ended(1, 1), bump)
+    assert asked(again, "retry", include_done=True) == []
+
+
+def test_a_retry_that_cannot_be_says_why():
+    assert isinstance(asked(folded(*begun()), "retry", frames="9"), Invalid)
+    assert isinstance(asked(folded(*begun()), "retry", frames="4-1"), Invalid)
+    assert isinstance(asked(folded(accepted(), inspected(Inspection(error=Failure("scene", "cut")))), "retry"), Conflict)
+    cancelled = folded(*begun(), Control("cancelled", "1", fence(), 1, 1))
+    assert isinstance(asked(cancelled, "retry"), Conflict)

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from protocol.effects import FetchBlobs
+from protocol.ledger.keeper import Keeper
+from protocol.signals import Send
+from protocol.wire.work import FactsHeld
+from tests.protocol.making import ANNA, AUTHOR, BEN, JOB, ME, SCENE, begun, digest, ended, facts, folded, spec
+
+
+def held(outputs: Sequence[object]) -> list[FactsHeld]:
+    return [one.message for one in outputs if isinstance(one, Send) and isinstance(one.message, FactsHeld)]
+
+
+def fetched(outputs: Sequence[object]) -> FetchBlobs:
+    (fetch,) = [one for one in outputs if isinstance(one, FetchBlobs)]
+    return fetch
+
+
+def test_a_job_without_bytes_is_safe_at_once():
+    said = held(Keeper(me=ME).asked(folded(*begun(owner=ANNA)), ANNA))
+    assert said[-1] == FactsHeld(JOB, ((AUTHOR, 4),), ((AUTHOR, 4),))
+
+
+def test_facts_are_held_before_their_bytes_and_safe_after_them():
+    fold = folded(*begun(spec(renderer="blender"), SCENE, owner=ANNA))
+    keeper = Keeper(me=ME)
+    outputs = keeper.asked(fold, ANNA)
+    assert held(outputs) == [FactsHeld(JOB, ((AUTHOR, 4),), ())]
+    fetch = fetched(outputs)
+    assert fetch.items == ((digest("scene"), 1000),)
+    assert fetch.holders[0] == ANNA
+    assert fetch.pin_for == JOB
+    assert held(keeper.ended(fold, fetch.ticket, "")) == [FactsHeld(JOB, ((AUTHOR, 4),), ((AUTHOR, 4),))]
+
+
+def test_a_failed_fetch_starts_again_when_the_owner_asks_again():
+    fold = folded(*begun(spec(renderer="blender"), SCENE, owner=ANNA))
+    keeper = Keeper(me=ME)
+    first = fetched(keeper.asked(fold, ANNA))
+    assert keeper.ended(fold, first.ticket, "nobody has it") == []
+    assert fetched(keeper.asked(fold, ANNA)).items == first.items
+
+
+def test_one_fetch_is_under_way_at_a_time_and_the_next_follows():
+    fold = folded(*begun(spec(renderer="blender"), SCENE, owner=ANNA))
+    keeper = Keeper(me=ME)
+    first = fetched(keeper.asked(fold, ANNA))
+    fold.add(facts(ended(1, 1, by=BEN), first=5)[0])
+    assert not [one for one in keeper.asked(fold, ANNA) if isinstance(one, FetchBlobs)]
+    second = fetched(keeper.ended(fold, first.ticket, ""))
+    assert second.holders == (ANNA, BEN)
+    assert keeper.owns(second.ticket) == JOB
+
+
+def test_a_forgotten_job_is_fetched_no_more():
+    fold = folded(*begun(spec(renderer="blender"), SCENE, owner=ANNA))
+    keeper = Keeper(me=ME)
+    fetch = fetched(keeper.asked(fold, ANNA))
+    keeper.forget(JOB)
+    assert keeper.owns(fetch.ticket) is None

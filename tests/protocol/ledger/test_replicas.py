@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from protocol.ids import PeerId
+from protocol.kernel import Now
+from protocol.ledger.facts import Owner, ReplicaSet
+from protocol.ledger.held import HeldJob
+from protocol.ledger.replicas import Replicas
+from tests.protocol.making import ANNA, BEN, CARL, CRITICAL, JOB, ME, begun, card, changed, facts, fence
+
+NOW, LATER = Now(10.0, 1), Now(100.0, 1)
+
+
+def mesh(*peers: PeerId) -> Replicas:
+    known = Replicas(me=ME, host="here", run_epoch=1, count=3)
+    for one in peers:
+        known.heard(changed(one), NOW)
+    return known
+
+
+def owned(*replicas: PeerId) -> HeldJob:
+    held = HeldJob(JOB)
+    bodies = begun()
+    recorded = ReplicaSet(fence(), 1, (ME, *replicas))
+    for fact in facts(*bodies[:2], recorded, bodies[3]):
+        held.fold.add(fact)
+    return held
+
+
+def sync(held: HeldJob, *peers: PeerId) -> None:
+    for one in peers:
+        held.copies.heard(one, held.fold.versions, held.fold.versions)
+
+
+def test_news_that_changes_nothing_is_told_apart_from_a_new_run():
+    known = mesh(ANNA)
+    assert known.heard(changed(ANNA), NOW) is None
+    assert known.heard(changed(ANNA, run_epoch=2), NOW) is True
+    assert known.heard(changed(ANNA, "dead", run_epoch=2), NOW) is False
+    assert known.heard(changed(ANNA, run_epoch=2), NOW) is True, "it is back: what it holds must be heard"
+    assert known.heard(changed(ME), NOW) is None
+
+
+def test_draining_and_critical_peers_are_no_holders():
+    known = mesh(ANNA, BEN)
+    known.heard(changed(ANNA, with_card=card(draining=True)), NOW)
+    known.heard(changed(BEN, with_card=card(checks=(CRITICAL,))), NOW)
+    assert known.others() == []
+    assert known.is_live(ANNA)
+
+
+def test_a_synced_peer_is_recorded_and_nobody_else():
+    held, known = owned(), mesh(ANNA, BEN)
+    assert known.to_record(held, NOW) is None
+    sync(held, ANNA)
+    assert known.to_record(held, NOW) == (ME, ANNA)
+
+
+def test_a_dead_replica_is_dropped_only_after_its_grace_and_with_enough_others():
+    held, known = owned(ANNA), mesh(ANNA, BEN, CARL)
+    known.heard(changed(ANNA, "dead"), NOW)
+    sync(held, BEN)
+    assert known.to_record(held, LATER) == (ME, ANNA, BEN), "two of three hold it: nobody is dropped"
+    sync(held, CARL)
+    assert known.to_record(held, NOW) == (ME, ANNA, BEN, CARL)
+    assert known.to_record(held, LATER) == (ME, BEN, CARL)
+
+
+def test_who_left_is_dropped_at_once():
+    held, known = owned(ANNA), mesh(ANNA, BEN, CARL)
+    known.heard(changed(ANNA, "left"), NOW)
+    sync(held, BEN, CARL)
+    assert known.to_record(held, NOW) == (ME, BEN, CARL)
+
+
+def test_a_replica_that_came_back_and_is_not_needed_any_more_is_let_go():
+    held, known = owned(ANNA, BEN, CARL), mesh(ANNA, BEN, CARL)
+    sync(held, ANNA, BEN, CARL)
+    assert known.to_record(held, NOW) == (ME, ANNA, BEN)
+
+
+def test_an_owner_brings_facts_to_those_that_should_hold_them():
+    held, known = owned(), mesh(ANNA, BEN, CARL)
+    assert len(known.targets(held)) == 2
+    sync(held, *known.targets(held))
+    assert known.lacking(held) == []
+
+
+def test_who_owned_the_job_once_brings_its_facts_to_the_owner():
+    held, known = owned(), mesh(ANNA, BEN)
+    held.fold.add(facts(Owner(fence(ANNA, 2)), first=5)[0])
+    assert known.targets(held) == [ANNA]
+    assert known.lacking(held) == [ANNA]
+    held.copies.told(ANNA, held.fold.versions)
+    assert known.lacking(held) == []
+
+
+def test_a_mere_replica_brings_nothing_to_anybody():
+    held, known = HeldJob(JOB), mesh(ANNA, BEN)
+    for fact in facts(*begun(owner=ANNA)):
+        held.fold.add(fact)
+    assert known.targets(held) == []
+
+
+def test_a_dead_owner_is_waited_for():
+    held, known = owned(), mesh(ANNA)
+    held.fold.add(facts(Owner(fence(ANNA, 2)), first=5)[0])
+    known.heard(changed(ANNA, "dead"), NOW)
+    assert known.targets(held) == []
