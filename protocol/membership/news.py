@@ -101,7 +101,7 @@ class Desk:
         if news.run_epoch > me.run_epoch or (news.run_epoch == me.run_epoch and news.nonce != me.nonce):
             self._tell_duplicate(news)
         elif news.run_epoch == me.run_epoch and (news.incarnation > me.incarnation or self._misquotes(news)):
-            self._refute(news.incarnation)
+            self._accused(news.run_epoch, news.incarnation)
 
     def _tell_duplicate(self, news: Alive) -> None:
         """Two processes have one id (a copied volume): the one with the higher (run epoch, nonce) is to stop."""
@@ -221,19 +221,20 @@ class Desk:
 
     def accuse(self, member: Member, now_s: float, *, refused: bool) -> None:
         """This peer got no answer from `member`; `refused`: its host says that nobody listens there."""
-        me, apart_s = self._ctx.me.peer, self._ctx.options.refusals_apart_s
+        me, apart_s, grace_s = self._ctx.me.peer, self._ctx.options.refusals_apart_s, self._ctx.options.refusal_grace_s
         self.suspect(Suspect(member.peer, member.run_epoch, member.incarnation, me, refused), now_s)
         suspicion = member.suspicion
         if not refused or suspicion is None:
             return
         if suspicion.refused_at_s is None:
             suspicion.refused_at_s = now_s
-        elif self.needed(member) == 0 and now_s - suspicion.refused_at_s >= apart_s:
+        elif self.needed(member) == 0 and now_s - suspicion.refused_at_s >= apart_s - grace_s:
             self._die(member, now_s)
 
     def _accused(self, run_epoch: int, incarnation: int) -> None:
         me = self._ctx.me
-        if run_epoch == me.run_epoch and incarnation >= me.incarnation and not self._ctx.leaving:
+        stale = run_epoch != me.run_epoch or incarnation < me.incarnation
+        if not stale and incarnation < limits.EPOCH_MAX and not self._ctx.leaving:
             self._refute(incarnation)
 
     def _refute(self, incarnation: int) -> None:

@@ -24,6 +24,7 @@ class SwimOptions:
     retransmit_mult: int = 4
     gossip_to_dead_s: float = 30.0
     sync_interval_s: float = 30.0
+    sync_first_s: float = 1.5
     health_max: int = 7
     retry_least_s: float = 3.0
     retry_most_s: float = 5.0

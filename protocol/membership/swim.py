@@ -16,14 +16,15 @@ from random import Random
 from typing import assert_never
 
 from protocol import limits
-from protocol.effects import BelieveSalt, Effect, SendStream
-from protocol.errors import Malformed
+from protocol.effects import BelieveSalt, Effect, Reply, SendStream
+from protocol.errors import Conflict, Malformed, NotFound, Refusal
 from protocol.events import (
     Booted,
     DatagramReceived,
     DatagramUnsent,
     DrainAsked,
     Event,
+    ForceLeaveAsked,
     LoopLagged,
     SeedsFound,
     StreamFailed,
@@ -160,6 +161,9 @@ class Swim:
                     self._leave(now_s)
             case UndrainAsked():
                 self._stay()
+            case ForceLeaveAsked(request, peer):
+                answer = self._force_leave(peer, now_s)
+                return [*self._settle(now_s), Reply(request, answer)]
             case _:
                 return []
         return self._settle(now_s)
@@ -233,6 +237,16 @@ class Swim:
         for member in list(self._ctx.members.up())[: limits.LEFT_TOLD_DIRECTLY_MAX]:
             self._ctx.datagram(member.peer, member.address, goodbye)
         self._leave_by_s = now_s + self._ctx.options.leave_s
+
+    def _force_leave(self, peer: PeerId, now_s: float) -> Refusal | bool:
+        """A dead member counts as one that has left, here and, by gossip, everywhere. One that lives refutes it."""
+        member = self._ctx.members.get(peer)
+        if member is None:
+            return NotFound("no_such_peer", f"no peer {peer[:8]} is known")
+        if member.up or peer == self._ctx.me.peer:
+            return Conflict("peer_alive", f"peer {peer[:8]} is alive; only a failed one can be made to leave")
+        self._desk.left(Left(peer, member.run_epoch, member.incarnation), now_s)
+        return True
 
     def _watch_departure(self, now_s: float, leave_by_s: float) -> None:
         said = not self._ctx.broadcasts.about(self._ctx.me.peer) or not self._ctx.members.up_count

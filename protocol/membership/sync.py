@@ -35,18 +35,20 @@ def scaled_interval(interval_s: float, *, live: int) -> float:
 
 
 class Sync:
-    """Invariant: one round per (scaled) interval, with one member by chance; a message holds at most
-    `limits.SYNC_NEWS_MAX` members."""
+    """Invariants: after a start rounds come at doubling distances, then one per (scaled) interval, each with one member
+    by chance; a message holds at most `limits.SYNC_NEWS_MAX` members."""
 
     def __init__(self, context: Context, desk: Desk) -> None:
         self._ctx = context
         self._desk = desk
         self._at_s: float | None = None
+        self._wait_s = 0.0
         self._again: dict[PeerId, tuple[float, int]] = {}  # failed pulls: (when next, how often failed)
 
     def start(self, now_s: float) -> None:
-        """Begin the rounds, at a random phase."""
-        self._at_s = now_s + self._ctx.random.uniform(0, self._ctx.options.sync_interval_s)
+        """Begin the rounds: soon and close together, since a joiner misses news while nobody believes its salt yet."""
+        self._wait_s = self._ctx.options.sync_first_s
+        self._at_s = now_s + self._ctx.random.uniform(0.5, 1.0) * self._wait_s
 
     def pull(self, member: Member) -> None:
         """Tell `member` everything and ask for everything: right after a join, and when a dead one answers."""
@@ -125,7 +127,8 @@ class Sync:
         if self._at_s is None or self._at_s > now_s:
             return
         interval_s = scaled_interval(self._ctx.options.sync_interval_s, live=self._ctx.members.live)
-        self._at_s = now_s + interval_s * self._ctx.random.uniform(0.9, 1.1)
+        self._wait_s = min(2 * self._wait_s, interval_s)
+        self._at_s = now_s + self._wait_s * self._ctx.random.uniform(0.9, 1.1)
         for member in self._ctx.members.draw(self._ctx.random, 1):
             self._ctx.stream(member, SyncDigest(self.root()))
 

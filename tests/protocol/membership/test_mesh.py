@@ -1,0 +1,326 @@
+"""Whole meshes in virtual time: what the parts promise, kept together, over a network that misbehaves."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from protocol.effects import Notice
+from protocol.events import DrainAsked
+from protocol.ids import Address
+from protocol.membership.options import LAN
+from protocol.wire.seal import Dropped
+from tests.protocol.membership.mesh import KEY, Mesh, Peer, address, peer_id
+
+
+def everybody_says(mesh: Mesh, number: int, state: str) -> bool:
+    return all(said == state for said in mesh.views(number).values())
+
+
+def knows_all(mesh: Mesh) -> bool:
+    """Everybody has heard of everybody (at such a loss somebody is always under suspicion for a moment)."""
+    return all(peer.sees(other) in ("alive", "suspect") for peer in mesh.peers.values() for other in mesh.peers)
+
+
+def false_accusations(mesh: Mesh, *, of: str = "membership.died") -> list[Notice]:
+    return [notice for peer in mesh.peers.values() for notice in peer.notices if notice.event == of]
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 20])
+def test_peers_with_one_seed_find_one_another_within_a_second(count: int) -> None:
+    mesh = Mesh()
+    for number in range(count):
+        mesh.start(number, seeds=[0])
+    joined_s = mesh.run_until(mesh.all_alive, 30)
+    assert joined_s is not None
+    assert joined_s < 1.0
+    mesh.run(120)
+    assert mesh.all_alive()
+    assert false_accusations(mesh, of="membership.suspected") == []
+
+
+def test_at_30_percent_loss_they_still_find_one_another_within_five_seconds() -> None:
+    for seed in range(20):
+        mesh = Mesh(seed=seed)
+        mesh.loss = 0.3
+        for number in range(5):
+            mesh.start(number, seeds=[0, 1])
+        joined_s = mesh.run_until(lambda mesh=mesh: knows_all(mesh), 30)  # type: ignore[misc]
+        assert joined_s is not None, seed
+        assert joined_s < 5.0, seed
+
+
+@pytest.mark.parametrize(("count", "within_s"), [(2, 3.0), (3, 3.0), (5, 3.0), (20, 4.0)])
+def test_a_killed_process_whose_host_refuses_is_known_to_all_soon(count: int, within_s: float) -> None:
+    for seed in range(4):
+        mesh = Mesh(seed=seed).start_many(count, settle_s=20 + seed * 0.3)
+        mesh.kill(count - 1)
+        known_s = mesh.run_until(lambda mesh=mesh: everybody_says(mesh, count - 1, "dead"), 60)  # type: ignore[misc]
+        assert known_s is not None, seed
+        assert known_s < within_s, seed
+
+
+@pytest.mark.parametrize(("count", "within_s"), [(2, 7.0), (5, 9.0), (20, 10.0)])
+def test_a_host_that_is_gone_is_known_to_all(count: int, within_s: float) -> None:
+    mesh = Mesh().start_many(count)
+    mesh.silence(count - 1)
+    known_s = mesh.run_until(lambda: everybody_says(mesh, count - 1, "dead"), 60)
+    assert known_s is not None
+    assert known_s < within_s
+    assert Counter(notice.fields["peer"] for notice in false_accusations(mesh)) == {peer_id(count - 1): count - 1}
+
+
+def test_a_one_way_cut_is_routed_round_by_helpers() -> None:
+    mesh = Mesh().start_many(5)
+    mesh.drops = lambda sender, receiver, kind: (sender, receiver) == (0, 1)
+    mesh.run(120)
+    assert mesh.all_alive()
+    assert false_accusations(mesh) == []
+
+
+def test_blocked_datagrams_with_open_streams_leave_a_peer_alive_with_a_warning() -> None:
+    mesh = Mesh().start_many(4)
+    mesh.drops = lambda sender, receiver, kind: kind == "datagram" and 3 in (sender, receiver)
+    mesh.run(60)
+    assert mesh.all_alive()
+    assert all(any(note.event == "membership.udp_blocked" for note in mesh.peers[number].notices) for number in range(3))
+
+
+def test_a_restart_is_taken_at_once_as_the_same_peer_in_a_new_run() -> None:
+    mesh = Mesh().start_many(4)
+    mesh.kill(3)
+    mesh.run(1.0)
+    mesh.start(3, seeds=[0])
+    taken_s = mesh.run_until(
+        lambda: all(
+            view.run_epoch == 2 and view.state == "alive"
+            for number in range(3)
+            for view in mesh.peers[number].swim.members()
+            if view.peer == peer_id(3)
+        ),
+        10,
+    )
+    assert taken_s is not None
+    assert taken_s < 1.5
+    mesh.run(60)
+    assert mesh.all_alive()
+
+
+def test_a_restart_without_seeds_rejoins_through_its_snapshot() -> None:
+    mesh = Mesh().start_many(4)
+    mesh.kill(2)
+    mesh.run(30)
+    assert everybody_says(mesh, 2, "dead")
+    mesh.start(2)
+    assert mesh.run_until(mesh.all_alive, 10) is not None
+
+
+def test_a_whole_mesh_that_was_switched_off_forms_again_from_its_snapshots() -> None:
+    mesh = Mesh().start_many(4)
+    for number in range(4):
+        mesh.kill(number)
+    mesh.run(60)
+    for number in range(4):
+        mesh.start(number)
+    assert mesh.run_until(mesh.all_alive, 10) is not None
+
+
+def test_who_leaves_is_seen_as_left_by_all_and_blamed_by_nobody() -> None:
+    mesh = Mesh().start_many(5)
+    mesh.feed(4, DrainAsked(leave=True))
+    assert mesh.run_until(lambda: mesh.peers[4].swim.departed and everybody_says(mesh, 4, "left"), 5) is not None
+    mesh.kill(4)
+    mesh.run(60)
+    assert everybody_says(mesh, 4, "left")
+    assert false_accusations(mesh, of="membership.suspected") == []
+
+
+def test_a_partition_longer_than_the_gossip_to_the_dead_heals_within_ten_seconds() -> None:
+    mesh = Mesh().start_many(8)
+    mesh.drops = lambda sender, receiver, kind: (sender < 4) != (receiver < 4)
+    mesh.run(LAN.gossip_to_dead_s + 60)
+    assert all(mesh.peers[one].sees(other) == "dead" for one in range(4) for other in range(4, 8))
+    mesh.drops = lambda sender, receiver, kind: False
+    healed_s = mesh.run_until(mesh.all_alive, 30)
+    assert healed_s is not None
+    assert healed_s < 10.0
+    mesh.run(60)
+    assert mesh.all_alive()
+
+
+def test_a_peer_that_was_stopped_for_long_comes_back_by_refuting_its_death() -> None:
+    mesh = Mesh().start_many(5)
+    mesh.freeze(4, 60)
+    mesh.run(59)
+    assert all(mesh.peers[number].sees(4) == "dead" for number in range(4))
+    assert mesh.run_until(mesh.all_alive, 15) is not None
+
+
+def test_peers_stopped_for_six_seconds_at_a_time_make_nobody_else_look_dead() -> None:
+    mesh = Mesh().start_many(12)
+    stopped = (8, 9, 10, 11)
+    for _ in range(10):
+        for number in stopped:
+            mesh.freeze(number, 6)
+        mesh.run(12)
+    died = {notice.fields["peer"] for notice in false_accusations(mesh)}
+    assert died <= {peer_id(number) for number in stopped}
+    mesh.run(30)
+    assert mesh.all_alive()
+
+
+def test_thirty_percent_loss_makes_nobody_look_dead() -> None:
+    mesh = Mesh().start_many(10)
+    mesh.loss = 0.3
+    mesh.run(300)
+    assert false_accusations(mesh) == []
+
+
+def test_duplicated_datagrams_change_nothing() -> None:
+    mesh = Mesh()
+    mesh.duplicates = 1.0
+    mesh.start_many(5).run(60)
+    assert mesh.all_alive()
+    assert false_accusations(mesh, of="membership.suspected") == []
+    assert {reason for peer in mesh.peers.values() for reason in peer.dropped} == {Dropped.REPLAYED}
+
+
+def test_a_recording_played_back_after_a_restart_changes_nothing() -> None:
+    """An attacker without the key replays the old run's goodbye and everything else, from everybody."""
+    mesh = Mesh().start_many(3)
+    mesh.feed(2, DrainAsked(leave=True))
+    mesh.run(5)
+    recording = [data for _, sender, _, data in mesh.recorded if sender == 2]
+    for number in range(3):
+        mesh.kill(number)
+    mesh.run(10)
+    for number in range(3):
+        mesh.start(number, seeds=[0])
+    mesh.run(20)
+    assert mesh.all_alive()
+    changes = [len(peer.changes) for peer in mesh.peers.values()]
+    for data in recording:
+        for number in (0, 1):
+            mesh.deliver(2, mesh.peers[number], data)
+    mesh.run(5)
+    assert [len(peer.changes) for peer in mesh.peers.values()] == changes
+    assert mesh.all_alive()
+
+
+def test_another_key_or_mesh_name_never_joins_and_is_counted() -> None:
+    mesh = Mesh().start_many(2)
+    mesh.start(2, seeds=[0], key=replace(KEY, key=b"x" * 32))
+    mesh.start(3, seeds=[0], key=replace(KEY, name="demo"))
+    mesh.run(30)
+    assert [mesh.peers[0].sees(number) for number in (1, 2, 3)] == ["alive", "unknown", "unknown"]
+    assert set(mesh.peers[0].dropped) == {Dropped.WRONG_KEY, Dropped.FOREIGN_MESH}
+    assert mesh.peers[2].sees(0) == "unknown"
+
+
+def test_two_peers_with_one_id_are_found_out() -> None:
+    mesh = Mesh().start_many(3)
+    mesh.start(9, seeds=[0], me=peer_id(2), run_epoch=1)
+    mesh.run(60)
+    told = [note.event for peer in mesh.peers.values() for note in peer.notices]
+    assert "membership.conflict" in told
+    assert next(view for view in mesh.peers[0].swim.members() if view.peer == peer_id(2)).address == address(2)
+
+
+def test_an_idle_peer_costs_less_than_a_kilobyte_per_second_however_many_there_are() -> None:
+    rates = []
+    for count in (3, 20):
+        mesh = Mesh().start_many(count, settle_s=60)
+        before = sum(peer.bytes_sent for peer in mesh.peers.values())
+        mesh.run(60)
+        rates.append((sum(peer.bytes_sent for peer in mesh.peers.values()) - before) / 60 / count)
+    assert max(rates) < 1_000
+    assert rates[1] < 1.2 * rates[0]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_after_any_chaos_the_living_agree(seed: int) -> None:
+    """Loss, duplicates, kills, restarts, stops and partitions; then calm. Incarnations never fall, nobody is revived
+    by a rumour, queues stay bounded, and in the calm everybody sees everybody."""
+    mesh = Mesh(seed=seed)
+    dice, count = mesh.random, 7
+    mesh.loss, mesh.duplicates = dice.choice([0.0, 0.1, 0.3]), dice.choice([0.0, 0.2])
+    for number in range(count):
+        mesh.start(number, seeds=[0, 1])
+    seen: dict[tuple[int, int, str], tuple[int, int]] = {}
+    for _ in range(20):
+        _one_fault(mesh, count)
+        mesh.run(dice.uniform(0.5, 10))
+        _check(mesh, seen)
+    mesh.drops, mesh.loss = (lambda sender, receiver, kind: False), 0.0
+    for number in range(count):
+        if mesh.peers[number].state != "up":
+            mesh.start(number, seeds=[0, 1])
+    assert mesh.run_until(mesh.all_alive, 60) is not None
+    mesh.run(30)
+    assert mesh.all_alive()
+    assert all(len(peer.swim._ctx.broadcasts) == 0 for peer in mesh.peers.values())
+    assert len({peer.swim._sync.root() for peer in mesh.peers.values()}) == 1
+
+
+def _one_fault(mesh: Mesh, count: int) -> None:
+    dice = mesh.random
+    number = dice.randrange(count)
+    up = mesh.peers[number].state == "up"
+    match dice.choice(["kill", "silence", "start", "freeze", "cut", "one way", "mend"]):
+        case "kill":
+            mesh.kill(number)
+        case "silence":
+            mesh.silence(number)
+        case "start" if not up:
+            mesh.start(number, seeds=[0, 1])
+        case "freeze" if up:
+            mesh.freeze(number, dice.uniform(0.1, 15))
+        case "cut":
+            half = {dice.randrange(count) for _ in range(3)}
+            mesh.drops = lambda sender, receiver, kind: (sender in half) != (receiver in half)
+        case "one way":
+            other = dice.randrange(count)
+            mesh.drops = lambda sender, receiver, kind: (sender, receiver) == (number, other)
+        case _:
+            mesh.drops = lambda sender, receiver, kind: False
+
+
+def _check(mesh: Mesh, seen: dict[tuple[int, int, str], tuple[int, int]]) -> None:
+    for number, peer in mesh.peers.items():
+        run = peer.swim.me().run_epoch
+        for view in peer.swim.members():
+            order, last = (view.run_epoch, view.incarnation), seen.get((number, run, view.peer), (0, 0))
+            assert order >= last, "an incarnation fell"
+            seen[(number, run, view.peer)] = order
+            assert view.run_epoch <= _owner(mesh, view.peer).swim.me().run_epoch, "a run that never was"
+        context = peer.swim._ctx
+        assert len(context.broadcasts) <= 4 * len(context.members) + 1
+        assert context.awareness.score <= LAN.health_max
+
+
+def _owner(mesh: Mesh, peer: str) -> Peer:
+    return next(one for one in mesh.peers.values() if one.swim.me().peer == peer)
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    def story(seed: int) -> list[object]:
+        mesh = Mesh(seed=seed)
+        mesh.loss = 0.2
+        mesh.start_many(5, settle_s=10)
+        mesh.kill(2)
+        mesh.run(10)
+        return [(number, peer.changes, peer.bytes_sent) for number, peer in mesh.peers.items()]
+
+    assert story(3) == story(3)
+    assert story(3) != story(4)
+
+
+def test_nobody_at_a_seed_is_no_trouble() -> None:
+    mesh = Mesh()
+    peer = mesh.start(0, seeds=[7])
+    mesh.run(60)
+    assert peer.sees(7) == "unknown"
+    assert peer.notices == []
+    assert Address("10.0.0.8", 7_000) == address(7)
