@@ -24,6 +24,7 @@ class EventLog:
         self._next = (run_epoch << ID_BITS) + 1
         self._rows: deque[EventRow] = deque(maxlen=limits.EVENTS_KEPT)
         self._followers: list[asyncio.Queue[EventRow | None]] = []
+        self._closed = False
 
     def add(self, notice: Notice, wall_ms: int) -> EventRow:
         """Keep a notice and hand it to every follower."""
@@ -40,7 +41,8 @@ class EventLog:
         return row
 
     def close(self) -> None:
-        """End every follower."""
+        """End every follower; who comes later gets what is kept, and its end."""
+        self._closed = True
         for queue in self._followers:
             if queue.full():
                 queue.get_nowait()
@@ -51,6 +53,7 @@ class EventLog:
         """Kept rows after the id, then new ones while `follow`; ends when the log closes or the reader is too slow."""
         queue: asyncio.Queue[EventRow | None] = asyncio.Queue(maxsize=limits.EVENTS_KEPT)
         kept = [row for row in self._rows if (after is None or row.id > after)]
+        follow = follow and not self._closed
         if follow:
             self._followers.append(queue)
         try:

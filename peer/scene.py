@@ -31,11 +31,11 @@ class DefaultScene:
         async with self._lock:
             try:
                 state = await asyncio.to_thread(self._path.stat)
+                mark = (state.st_size, state.st_mtime_ns)
+                if self._seen is None or self._seen[0] != mark:
+                    self._seen = (mark, await self._take_in(self._path))
             except OSError as error:
                 raise Invalid("no_default_scene", f"the default scene {self._path} cannot be read: {error.strerror}") from None
-            mark = (state.st_size, state.st_mtime_ns)
-            if self._seen is None or self._seen[0] != mark:
-                self._seen = (mark, await self._take_in(self._path))
             return self._seen[1]
 
     async def _take_in(self, path: Path) -> Manifest:

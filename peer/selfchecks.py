@@ -70,8 +70,12 @@ class SelfChecks:
 
     async def look(self) -> None:
         """Once. Figures alone (free space) are told again only when a status changes."""
-        usage = await asyncio.to_thread(shutil.disk_usage, self._folder)
-        checks = (disk_check(usage.free, self._folder), store_check(self.store_error), renderer_check(self.renderers, self.reasons))
+        try:
+            disk = disk_check((await asyncio.to_thread(shutil.disk_usage, self._folder)).free, self._folder)
+        except OSError as error:
+            text = f"the data folder {self._folder} is gone: {error.strerror}; restart the peer with another one"
+            disk = ("disk", "critical", text)
+        checks = (disk, store_check(self.store_error), renderer_check(self.renderers, self.reasons))
         if self._said is None or _essence(checks) != _essence(self._said):
             self._said = checks
             self._tell(HealthChanged(checks))

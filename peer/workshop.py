@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import shutil
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import structlog
 
 from peer.ports import (
     Blobs,
@@ -38,17 +41,23 @@ from protocol.jobs.spec import RenderSettings
 
 SessionKey = tuple[str, RenderSettings, float | None]
 OUR_FAULT = (StoreFull, StoreBroken, Corrupt, Refusal, OSError)
+STOPPED = Failure("infrastructure", "stopped")
+
+_log = structlog.get_logger("rendermesh")
 
 
 @dataclass(slots=True)
 class _Bench:
-    """One slot. Invariant: at most one session is open; it is replaced only when nothing runs in it."""
+    """One slot. Invariant: at most one session is open; it is replaced only when nothing runs in it.
+
+    `taking_up` is what is being inspected, or opened for: the one step that may be cancelled when its task is stopped."""
 
     waiting: deque[Render | Inspect] = field(default_factory=deque)
     filled: asyncio.Event = field(default_factory=asyncio.Event)
     key: SessionKey | None = None
     session: Session | None = None
     running: dict[TaskId, asyncio.Task[None]] = field(default_factory=dict)
+    taking_up: tuple[TaskId, asyncio.Task[None]] | None = None
 
 
 class Workshop:
@@ -65,7 +74,8 @@ class Workshop:
         self._tell = tell
         self._benches = [_Bench() for _ in range(slots)]
         self._rendered: dict[TaskId, tuple[Rendered, Path]] = {}
-        self._stopped: set[TaskId] = set()
+        self._under_way: set[TaskId] = set()  # an event is owed
+        self._stopped: set[TaskId] = set()  # of those, the ones that nobody wants any more
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -90,16 +100,26 @@ class Workshop:
 
     def verify(self, effect: Verify) -> None:
         """Verify and take in what a rendered task has left."""
-        _ = self._spawn(self._verify(effect))
+        self._under_way.add(effect.task)
+        _ = self._spawn(self._verify(effect, self._rendered.pop(effect.task, None)))
 
     def stop(self, effect: StopTask) -> None:
-        """Stop a task wherever it is; its event still comes."""
-        self._stopped.add(effect.task)
+        """Stop a task wherever it is; its event still comes. One whose event has come loses its files."""
+        task = effect.task
+        if task in self._rendered:
+            _ = self._spawn(_remove(self._rendered.pop(task)[1]))
+        if task not in self._under_way:
+            return
+        self._stopped.add(task)
         for bench in self._benches:
-            if effect.task in bench.running and bench.session is not None:
-                _ = self._spawn(self._stop_session(bench, effect.task))
+            if task in bench.running and bench.session is not None:
+                _ = self._spawn(_ignoring(bench.session.stop()))
+                bench.session = bench.key = None
+            elif bench.taking_up is not None and bench.taking_up[0] == task:
+                bench.taking_up[1].cancel()
 
     def _queue(self, effect: Render | Inspect) -> None:
+        self._under_way.add(effect.task)
         bench = self._benches[effect.slot]
         bench.waiting.append(effect)
         bench.filled.set()
@@ -117,29 +137,46 @@ class Workshop:
                 await bench.filled.wait()
                 continue
             effect = bench.waiting.popleft()
+            await asyncio.wait([self._spawn(self._take_up(bench, effect))])
+
+    async def _take_up(self, bench: _Bench, effect: Render | Inspect) -> None:
+        """Begin with an effect. Its failure is its own; when it is stopped meanwhile, this very task is cancelled."""
+        me = asyncio.current_task()
+        assert me is not None
+        bench.taking_up = (effect.task, me)
+        try:
+            if effect.task in self._stopped:
+                raise RenderFailed(STOPPED)
             if isinstance(effect, Inspect):
                 await self._quiesce(bench)
-                await self._inspect(effect)
+                self._end_inspect(effect.task, await self._look(effect))
             else:
                 await self._start_frame(bench, effect)
+        except asyncio.CancelledError:
+            if effect.task not in self._stopped:
+                raise
+            self._refuse(effect, STOPPED)
+        except RenderFailed as error:
+            log = await self._keep_log_if_possible(effect.job, error.log) if isinstance(effect, Render) else (None, 0)
+            self._refuse(effect, error.failure, *log)
+        except Exception as error:
+            self._refuse(effect, _failure(error))
+        finally:
+            bench.taking_up = None
+
+    def _refuse(self, effect: Render | Inspect, failure: Failure, log: Digest | None = None, log_size: int = 0) -> None:
+        if isinstance(effect, Inspect):
+            self._end_inspect(effect.task, Inspection(error=failure))
+        else:
+            self._end_render(effect.task, _failed(failure, log=log, log_size=log_size))
 
     async def _start_frame(self, bench: _Bench, effect: Render) -> None:
         """Hand a frame to the bench's session; another scene or other settings wait for what runs to end."""
-        if effect.task in self._stopped:
-            self._end_render(effect.task, _failed(Failure("infrastructure", "stopped before it began")))
-            return
         key = (effect.manifest.digest(), effect.settings, effect.frame_timeout_s)
         if bench.key != key or bench.session is None:
             await self._quiesce(bench)
             await self._close_session(bench)
-            try:
-                await self._open(bench, key, effect)
-            except RenderFailed as error:
-                self._end_render(effect.task, await self._failure(effect.job, error))
-                return
-            except OUR_FAULT as error:
-                self._end_render(effect.task, _failed(Failure("infrastructure", _text(error))))
-                return
+            await self._open(bench, key, effect)
         assert bench.session is not None
         task = self._spawn(self._frame(bench, bench.session, effect))
         bench.running[effect.task] = task
@@ -171,36 +208,32 @@ class Workshop:
             )
         except RenderFailed as error:
             if bench.session is session and error.failure.kind != "scene":
-                bench.session = bench.key = None
-                await _ignoring(session.close())
+                await self._close_session(bench)
             await _remove(folder)
-            self._end_render(effect.task, await self._failure(effect.job, error))
-        except OUR_FAULT as error:
+            log = await self._keep_log_if_possible(effect.job, error.log) if error.failure.kind != "infrastructure" else (None, 0)
+            self._end_render(effect.task, _failed(error.failure, log=log[0], log_size=log[1]))
+        except Exception as error:
             await _remove(folder)
-            self._end_render(effect.task, _failed(Failure("infrastructure", _text(error))))
+            self._end_render(effect.task, _failed(_failure(error)))
         else:
-            self._rendered[effect.task] = (rendered, folder)
+            if effect.task in self._stopped:
+                await _remove(folder)
+            else:
+                self._rendered[effect.task] = (rendered, folder)
             self._end_render(effect.task, FrameResult((), None, rendered.seconds, rendered.device))
 
     def _end_render(self, task: TaskId, result: FrameResult) -> None:
-        if task in self._stopped:
-            self._stopped.discard(task)
-            if result.failure is None:
-                _ = self._spawn(self._drop(task))
-            result = _failed(Failure("infrastructure", "stopped"))
-        self._tell(FrameRendered(task, result))
+        self._tell(FrameRendered(task, _failed(STOPPED) if self._ends(task) else result))
 
-    async def _drop(self, task: TaskId) -> None:
-        """A frame that was stopped after it had ended: nobody wants its files."""
-        found = self._rendered.pop(task, None)
-        if found is not None:
-            await _remove(found[1])
+    def _end_inspect(self, task: TaskId, inspection: Inspection) -> None:
+        self._tell(InspectEnded(task, Inspection(error=STOPPED) if self._ends(task) else inspection))
 
-    async def _stop_session(self, bench: _Bench, task: TaskId) -> None:
-        session = bench.session
-        if session is not None and task in bench.running:
-            bench.session = bench.key = None
-            await session.stop()
+    def _ends(self, task: TaskId) -> bool:
+        """The task's event is about to be told: whether it was stopped meanwhile."""
+        self._under_way.discard(task)
+        stopped = task in self._stopped
+        self._stopped.discard(task)
+        return stopped
 
     async def _quiesce(self, bench: _Bench) -> None:
         """Wait until nothing runs in the bench's session."""
@@ -208,49 +241,43 @@ class Workshop:
             await asyncio.wait(list(bench.running.values()))
 
     async def _close_session(self, bench: _Bench) -> None:
+        """Not to be cut short: a session that is closed by half would keep its process."""
         session, bench.session, bench.key = bench.session, None, None
         if session is not None:
-            await session.close()
+            await asyncio.shield(self._spawn(_ignoring(session.close())))
 
     # inspection
 
-    async def _inspect(self, effect: Inspect) -> None:
-        if effect.task in self._stopped:
-            self._stopped.discard(effect.task)
-            self._tell(InspectEnded(effect.task, Inspection(error=Failure("infrastructure", "stopped"))))
-            return
+    async def _look(self, effect: Inspect) -> Inspection:
+        renderer = self._renderer(effect.settings)
+        tree = await self._tree(effect.manifest)
         try:
-            renderer = self._renderer(effect.settings)
-            tree = await self._tree(effect.manifest)
-            inspection = await renderer.inspect(tree, effect.manifest.main, effect.settings)
-        except RenderFailed as error:
-            inspection = Inspection(error=error.failure)
+            return await renderer.inspect(tree, effect.manifest.main, effect.settings)
         except RendererMissing as error:
-            inspection = Inspection(error=Failure("renderer", _text(error)))
-        except OUR_FAULT as error:
-            inspection = Inspection(error=Failure("infrastructure", _text(error)))
-        self._stopped.discard(effect.task)
-        self._tell(InspectEnded(effect.task, inspection))
+            raise RenderFailed(Failure("renderer", _text(error))) from error
 
     # verification
 
-    async def _verify(self, effect: Verify) -> None:
-        found = self._rendered.pop(effect.task, None)
+    async def _verify(self, effect: Verify, found: tuple[Rendered, Path] | None) -> None:
         if found is None:
-            self._tell(FrameVerified(effect.task, _failed(Failure("infrastructure", "its files are gone"))))
-            return
-        rendered, folder = found
-        try:
-            outputs = await self._take_in(effect.job, rendered)
-            log = await self._keep_log(effect.job, rendered.log)
-            result = FrameResult(outputs, None, rendered.seconds, rendered.device, *log)
-        except RenderFailed as error:
-            result = await self._failure(effect.job, error, seconds=rendered.seconds, log=rendered.log)
-        except OUR_FAULT as error:
-            result = _failed(Failure("infrastructure", _text(error)))
-        await _remove(folder)
-        self._stopped.discard(effect.task)
+            result = _failed(Failure("infrastructure", "its files are gone"))
+        else:
+            result = await self._accept(effect.job, found[0])
+            await _remove(found[1])
+        self._ends(effect.task)
         self._tell(FrameVerified(effect.task, result))
+
+    async def _accept(self, job: JobId, rendered: Rendered) -> FrameResult:
+        """The frame's result: its outputs taken in, or why not."""
+        keep = functools.partial(self._keep_log_if_possible, job)
+        seconds, device = rendered.seconds, rendered.device
+        try:
+            outputs = await self._take_in(job, rendered)
+        except RenderFailed as error:
+            return _failed(error.failure, seconds, *await keep(error.log or rendered.log))
+        except Exception as error:
+            return _failed(_failure(error), seconds)
+        return FrameResult(outputs, None, seconds, device, *await keep(rendered.log))
 
     async def _take_in(self, job: JobId, rendered: Rendered) -> tuple[Output, ...]:
         """Verify every file, then adopt it into the store and protect it for the job (C5, C6)."""
@@ -280,26 +307,33 @@ class Workshop:
         await self._blobs.pin(job, [digest])
         return digest, size
 
-    async def _failure(self, job: JobId, error: RenderFailed, *, seconds: float = 0.0, log: str = "") -> FrameResult:
-        failure = Failure(error.failure.kind, error.failure.reason[: limits.REASON_CHARS_MAX])
-        kept: tuple[Digest | None, int] = (None, 0)
-        if failure.kind != "infrastructure":
-            try:
-                kept = await self._keep_log(job, error.log or log)
-            except OUR_FAULT:
-                kept = (None, 0)  # a failure without its log is better than no answer
-        return FrameResult((), failure, seconds, log=kept[0], log_size=kept[1])
+    async def _keep_log_if_possible(self, job: JobId, text: str) -> tuple[Digest | None, int]:
+        """A result without its log is better than none."""
+        try:
+            return await self._keep_log(job, text)
+        except OUR_FAULT as error:
+            _log.warning("log_not_kept", job=job, reason=_text(error))
+            return None, 0
 
     async def _close(self) -> None:
-        for bench in self._benches:
-            await _ignoring(self._close_session(bench))
+        for session in [bench.session for bench in self._benches if bench.session is not None]:
+            await _ignoring(session.close())
         for renderer in self.renderers.values():
             await _ignoring(renderer.close())
         await _ignoring(self._verifier.close())
 
 
-def _failed(failure: Failure) -> FrameResult:
-    return FrameResult((), failure, 0.0)
+def _failed(failure: Failure, seconds: float = 0.0, log: Digest | None = None, log_size: int = 0) -> FrameResult:
+    reason = failure.reason[: limits.REASON_CHARS_MAX]
+    return FrameResult((), Failure(failure.kind, reason), seconds, log=log, log_size=log_size)
+
+
+def _failure(error: Exception) -> Failure:
+    """What our own side did wrong. A mistake of ours counts against the frame, so that it cannot go round the mesh for ever."""
+    if isinstance(error, OUR_FAULT):
+        return Failure("infrastructure", _text(error))
+    _log.error("workshop_broke", exc_info=error)
+    return Failure("crash", f"the peer itself failed: {type(error).__name__}: {_text(error)}")
 
 
 def _text(error: BaseException) -> str:
