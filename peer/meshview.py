@@ -13,11 +13,20 @@ from protocol import limits
 from protocol.access.keys import KeyRecord
 from protocol.access.roles import Role
 from protocol.errors import Conflict, NotFound, Unavailable
-from protocol.events import ControlAsked, DrainAsked, KeyCreateAsked, KeyRevokeAsked, LocateAsked, SubmitAsked, UndrainAsked
+from protocol.events import (
+    ControlAsked,
+    DrainAsked,
+    KeyCreateAsked,
+    KeyRevokeAsked,
+    LocateAsked,
+    PingAsked,
+    SubmitAsked,
+    UndrainAsked,
+)
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.spec import JobSpec
-from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Reason, Submitted
+from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
 
 AMBIGUOUS_SHOWN = 4
 
@@ -77,6 +86,11 @@ class EngineMesh:
 
     async def undrain(self) -> None:
         self._engine.tell(UndrainAsked())
+
+    async def ping(self, peer: PeerId) -> Pinged:
+        answer = await self._engine.ask(lambda request: PingAsked(request, peer), timeout_s=4 * limits.PING_S)
+        assert isinstance(answer, Pinged)
+        return answer
 
     async def create_key(self, *, name: str, role: Role) -> tuple[KeyRecord, str]:
         drawn = draw_key()

@@ -19,7 +19,7 @@ from protocol.jobs.results import Capabilities, Failure, Inspection
 from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.ledger.facts import Fact
 from protocol.records import Record
-from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Reason, Submitted
+from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
 
 ControlAction = Literal["pause", "resume", "cancel", "retry", "priority", "on_warning", "accept", "delete"]
 
@@ -280,6 +280,10 @@ class Mesh(Protocol):
 
     async def drain(self, *, leave: bool) -> None: ...
     async def undrain(self) -> None: ...
+    async def ping(self, peer: PeerId) -> Pinged:
+        """Ask a peer in three ways at once. Raises NotFound (`no_such_peer`), Conflict (`own_peer`), Unavailable."""
+        ...
+
     async def create_key(self, *, name: str, role: Role) -> tuple[KeyRecord, str]:
         """A new API key: its record, durable here, and its text, which nobody can read again.
 

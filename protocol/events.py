@@ -112,6 +112,14 @@ class LocateAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class PingAsked:
+    """A client wants to know how `peer` is reached from here. Back: Reply with `views.Pinged` within `limits.PING_S`."""
+
+    request: RequestId
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class KeyCreateAsked:
     """An admin makes an API key: `key` (16 hex digits) and the secret were drawn by the shell; only its hash comes here.
 
@@ -196,6 +204,14 @@ class HealthAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ForceLeaveAsked:
+    """A client says that a dead peer will not come back. Back: Reply with True, or a refusal."""
+
+    request: RequestId
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class CheckEnded:
     """A RunCheck has ended."""
 
@@ -232,6 +248,7 @@ Event = (
     | SubmitAsked
     | ControlAsked
     | LocateAsked
+    | PingAsked
     | KeyCreateAsked
     | KeyRevokeAsked
     | FrameRendered
@@ -242,6 +259,7 @@ Event = (
     | RenderersFound
     | HealthChanged
     | HealthAsked
+    | ForceLeaveAsked
     | CheckEnded
     | DrainAsked
     | UndrainAsked

@@ -240,6 +240,12 @@ GAUGE_S: Final = 1.0
 LOOP_LAG_TOLD_S: Final = 0.1
 DRAIN_POLL_S: Final = 0.05
 
+# Pings that people ask for
+PING_S: Final = 3.0
+PINGS_AT_ONCE_MAX: Final = 64
+PINGS_PER_ASK_MAX: Final = 10
+PING_PAUSE_S: Final = 0.2
+
 # Access (protocol/access)
 KEYS_MAX: Final = 10_000  # revoked ones count: a revocation is never forgotten
 KEY_NAME_CHARS_MAX: Final = 64

@@ -128,6 +128,16 @@ class PeerView:
 
 
 @dataclass(frozen=True, slots=True)
+class Pinged:
+    """Seconds from asking a peer to its answer in each way, None without one; `helper` is who was asked to ask, if anybody."""
+
+    datagram_s: float | None
+    stream_s: float | None
+    indirect_s: float | None
+    helper: PeerId | None
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     """One line of the event log: `id` grows by one per peer run; `fields` are plain JSON values."""
 

@@ -10,16 +10,16 @@ from aiohttp import web
 from pydantic import TypeAdapter, ValidationError
 
 from peer.web.jobs import Nothing
-from peer.web.problems import Refused
+from peer.web.problems import Refused, wrong_fields
 from peer.web.relay import passed_headers, path_of, relay
 from peer.web.replies import as_json
 from peer.web.requests import bad_cursor, page_limit, read_object, validated
-from peer.web.shapes import MeshSeen, Sees, peer_json
+from peer.web.shapes import MeshSeen, PingSeen, PingWay, Sees, peer_json
 from peer.web.site import Site, forwarded_by, site_of
 from protocol import limits
 from protocol.errors import Conflict, NotFound, Unavailable
 from protocol.ids import PeerId, is_hex
-from protocol.views import PeerView
+from protocol.views import PeerView, Pinged
 
 PREFIX_MIN: Final = 4
 _SEEN: Final = TypeAdapter(MeshSeen)
@@ -62,6 +62,41 @@ async def _steer(request: web.Request, *, drain: bool) -> web.StreamResponse:
     else:
         await site.mesh.undrain()
     return as_json(peer_json(_find(site, view.id)))
+
+
+async def ping_peer(request: web.Request) -> web.StreamResponse:
+    """How that peer is reached from this one."""
+    site = site_of(request)
+    view, count = _find(site, request.match_info["peer"]), _count(request)
+    validated(Nothing, await read_object(request, empty=True))
+    rounds: list[Pinged] = []
+    while len(rounds) < count:
+        if rounds:
+            await asyncio.sleep(limits.PING_PAUSE_S)
+        rounds.append(await site.mesh.ping(view.id))
+    helpers = list(dict.fromkeys(one.helper for one in rounds if one.helper is not None))
+    seen: PingSeen = {
+        "asker": site.mesh.me,
+        "peer": view.id,
+        "name": view.name,
+        "datagram": _way([one.datagram_s for one in rounds]),
+        "stream": _way([one.stream_s for one in rounds]),
+        "indirect": _way([one.indirect_s for one in rounds if one.helper is not None]),
+        "helpers": [str(helper) for helper in helpers],
+    }
+    return as_json(seen)
+
+
+def _count(request: web.Request) -> int:
+    text, most = request.query.get("count", "1"), limits.PINGS_PER_ASK_MAX
+    if not (text.isascii() and text.isdigit() and len(text) < 4 and 1 <= int(text) <= most):
+        raise wrong_fields([{"field": "count", "message": f"must be a whole number from 1 to {most}"}])
+    return int(text)
+
+
+def _way(took: list[float | None]) -> PingWay:
+    answered = [round(1000 * seconds, 3) for seconds in took if seconds is not None]
+    return {"sent": len(took), "received": len(answered), "rtt_ms": answered}
 
 
 def _find(site: Site, text: str) -> PeerView:

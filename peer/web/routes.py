@@ -14,6 +14,7 @@ from peer.web.expecting import expect
 from peer.web.openapi import FORM
 from peer.web.problems import Problem
 from peer.web.route import Answer, Query, Route
+from protocol import limits
 
 _PAGE: Final = (
     Query("limit", "At most so many, 1 to 1000", "integer"),
@@ -171,6 +172,16 @@ _MESH: Final = (
         "POST", "/api/v1/peers/{peer}/drain", peers.drain_peer, "operator", "Take no new work there.", _PEER, body=jobs.Nothing
     ),
     Route("POST", "/api/v1/peers/{peer}/undrain", peers.undrain_peer, "operator", "Take work again.", _PEER, body=jobs.Nothing),
+    Route(
+        "POST",
+        "/api/v1/peers/{peer}/ping",
+        peers.ping_peer,
+        "operator",
+        "How that peer is reached from this one: by datagram, stream and through a helper.",
+        (Answer(200, "Round-trip times", shapes.PingSeen),),
+        queries=(Query("count", f"How often, 1 to {limits.PINGS_PER_ASK_MAX} (default: 1)", "integer"),),
+        body=jobs.Nothing,
+    ),
     Route(
         "GET",
         "/api/v1/mesh",

@@ -173,6 +173,26 @@ class Peers(TypedDict):
     cursor: str | None
 
 
+class PingWay(TypedDict):
+    """Answers in one way: milliseconds of each ask that was answered."""
+
+    sent: int
+    received: int
+    rtt_ms: list[float]
+
+
+class PingSeen(TypedDict):
+    """How one peer is reached from another (`asker`): by datagram, by stream, and through helpers, who are named."""
+
+    asker: str
+    peer: str
+    name: str
+    datagram: PingWay
+    stream: PingWay
+    indirect: PingWay
+    helpers: list[str]
+
+
 class Sight(TypedDict):
     """One peer in the eyes of another."""
 

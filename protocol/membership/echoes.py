@@ -12,7 +12,7 @@ from typing import Literal
 from protocol import limits
 from protocol.ids import Address, PeerId
 
-Purpose = Literal["probe", "relay", "join", "prove", "heal"]
+Purpose = Literal["probe", "relay", "join", "prove", "heal", "ping"]
 
 
 @dataclass(frozen=True, slots=True)

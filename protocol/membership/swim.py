@@ -26,6 +26,7 @@ from protocol.events import (
     Event,
     ForceLeaveAsked,
     LoopLagged,
+    PingAsked,
     SeedsFound,
     StreamFailed,
     StreamReceived,
@@ -39,6 +40,7 @@ from protocol.membership.healing import Healing
 from protocol.membership.members import Member, MemberView
 from protocol.membership.news import Desk
 from protocol.membership.options import SwimOptions
+from protocol.membership.pinging import Pinger
 from protocol.membership.probes import Prober
 from protocol.membership.rotation import Rotation
 from protocol.membership.snapshot import KEY, read_snapshot
@@ -98,6 +100,7 @@ class Swim:
         self._sync = Sync(self._ctx, self._desk)
         self._healing = Healing(self._ctx, self._sync)
         self._strangers = Strangers(self._ctx)
+        self._pinger = Pinger(self._ctx)
         self._due_s: float | None = None
         self._leave_by_s: float | None = None
         self._booted = False
@@ -161,6 +164,8 @@ class Swim:
                     self._leave(now_s)
             case UndrainAsked():
                 self._stay()
+            case PingAsked(request, peer):
+                self._pinger.ask(request, peer, now_s)
             case ForceLeaveAsked(request, peer):
                 answer = self._force_leave(peer, now_s)
                 return [*self._settle(now_s), Reply(request, answer)]
@@ -184,7 +189,7 @@ class Swim:
         now_s = now.monotonic_s
         if self._due_s is not None and now_s >= self._due_s:
             self._mind_lateness(now_s - self._due_s)
-            for part in (self._prober, self._desk, self._gossip, self._sync, self._healing):
+            for part in (self._prober, self._desk, self._gossip, self._sync, self._healing, self._pinger):
                 part.on_deadline(now_s)
         return self._settle(now_s)
 
@@ -204,7 +209,7 @@ class Swim:
         self._healing.arm(now_s)
         if self._leave_by_s is not None:
             self._watch_departure(now_s, self._leave_by_s)
-        parts = (self._prober, self._desk, self._gossip, self._sync, self._healing)
+        parts = (self._prober, self._desk, self._gossip, self._sync, self._healing, self._pinger)
         times = [at_s for at_s in (part.next_deadline() for part in parts) if at_s is not None]
         if self._leave_by_s is not None and not self._departed:
             times.append(self._leave_by_s)
@@ -353,6 +358,8 @@ class Swim:
                     self._healing.joined(sender, awaited.address, ack.mesh_port, now_s)
             case "heal":
                 self._healing.healed(sender)
+            case "ping":
+                self._pinger.answered(ack.seq, sender, now_s)
             case "prove":
                 pass
             case _:
@@ -371,6 +378,7 @@ class Swim:
                 self._stream_pinged(message, event.sender, now_s)
             case StreamAck():
                 self._prober.stream_acked(message.seq, event.sender)
+                self._pinger.answered(message.seq, event.sender, now_s)
             case PushPull():
                 self._sync.push_pull_received(message, event.sender, now_s)
             case SyncDigest():
@@ -392,6 +400,7 @@ class Swim:
     def _stream_failed(self, event: StreamFailed, now_s: float) -> None:
         message = event.message
         if isinstance(message, StreamPing):
+            self._pinger.failed(message.seq)
             self._prober.stream_ping_failed(message.seq, now_s, refused=event.refused)
             return
         if isinstance(message, PushPull) and message.everything:

@@ -18,7 +18,7 @@ from protocol.jobs.frames import parse_frames
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Output
 from protocol.jobs.spec import JobSpec
-from protocol.views import FINAL_STATES, Counts, EventRow, FrameFiles, FrameView, JobView, PeerView, Reason, Submitted
+from protocol.views import FINAL_STATES, Counts, EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
 from tests.fakes.memory_store import MemoryBlobs
 
 START_MS = 1_700_000_000_000
@@ -280,6 +280,11 @@ class FakeMesh:
                     await self._noted.wait()
         finally:
             self.listeners -= 1
+
+    async def ping(self, peer: PeerId) -> Pinged:
+        if peer == self.me:
+            raise Conflict("own_peer", "this is the peer that was asked")
+        return Pinged(0.001, 0.002, None, None)
 
     async def create_key(self, *, name: str, role: Role) -> tuple[KeyRecord, str]:
         if not is_key_name(name):

@@ -85,3 +85,31 @@ async def test_settings_are_shown_with_their_origin(peer: WebPeer):
             {"name": "mesh_key", "value": "********", "origin": "environment"},
         ]
     }
+
+
+async def test_a_ping_is_made_by_the_peer_that_is_asked(farm: Farm):
+    one, two = await farm.add("one"), await farm.add("two")
+    response = await one.client.post("/api/v1/peers/two/ping?count=2")
+    assert await response.json() == {
+        "asker": one.mesh.me,
+        "peer": two.mesh.me,
+        "name": "two",
+        "datagram": {"sent": 2, "received": 2, "rtt_ms": [1.0, 1.0]},
+        "stream": {"sent": 2, "received": 2, "rtt_ms": [2.0, 2.0]},
+        "indirect": {"sent": 0, "received": 0, "rtt_ms": []},
+        "helpers": [],
+    }
+    assert two.passed_on == []
+
+
+@pytest.mark.parametrize("count", ["0", "11", "-1", "x", "1.5", "", "9999999999", "²"])
+async def test_a_count_of_pings_that_makes_no_sense(farm: Farm, count: str):
+    one = await farm.add("one")
+    await farm.add("two")
+    await problem_of(await one.client.post("/api/v1/peers/two/ping", params={"count": count}), 422, "bad_field")
+
+
+async def test_whom_one_cannot_ping(farm: Farm):
+    one = await farm.add("one")
+    await problem_of(await one.client.post("/api/v1/peers/nobody/ping"), 404, "no_such_peer")
+    await problem_of(await one.client.post("/api/v1/peers/one/ping"), 409, "own_peer")

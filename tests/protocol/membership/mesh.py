@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from protocol import limits
-from protocol.effects import BelieveSalt, Notice, Persist, SendDatagram, SendStream
+from protocol.effects import BelieveSalt, Notice, Persist, Reply, SendDatagram, SendStream
 from protocol.events import Booted, DatagramReceived, SeedsFound, StreamFailed, StreamReceived
 from protocol.ids import Address, PeerId
 from protocol.kernel import Now
@@ -43,6 +43,7 @@ class Peer:
     state: str = "up"
     frozen_until_s: float = 0.0
     notices: list[Notice] = field(default_factory=list)
+    replies: list[Any] = field(default_factory=list)
     changes: list[MemberChanged] = field(default_factory=list)
     values: dict[str, bytes] = field(default_factory=dict)
     dropped: list[Dropped] = field(default_factory=list)
@@ -185,6 +186,8 @@ class Mesh:
                     peer.values |= {row.key: row.value for row in effect.records if isinstance(row, PutValue)}
                 case Notice():
                     peer.notices.append(effect)
+                case Reply():
+                    peer.replies.append(effect.value)
                 case MemberChanged():
                     peer.changes.append(effect)
                 case _:
