@@ -19,6 +19,9 @@ import structlog
 from aiohttp import web
 
 from peer.adminkey import ensure_admin_key
+from peer.bell import Bell
+from peer.checks import Probes
+from peer.checktargets import CheckTargets
 from peer.config import describe, inherited_environment
 from peer.discovery.advert import Advert, mesh_prefix
 from peer.discovery.providers import Discovery, World, make_providers
@@ -36,6 +39,7 @@ from peer.net.meshkey import LOOPBACK_FILE, choose_mesh_key
 from peer.net.meshserver import MeshServer
 from peer.net.resolve import SeedResolver
 from peer.net.sockets import bind_stream
+from peer.registry import EngineRegistry
 from peer.render.blender import BlenderOptions
 from peer.render.blendfile import check_version, read_header
 from peer.render.find import Surroundings, find_renderers
@@ -148,21 +152,32 @@ class Daemon:
         mesh_address = await server.listen(settings.bind, wanted, or_any=settings.mesh_port is None)
         node = self._node(store, me, door, mesh_address.port, host)
         log = EventLog(store.run_epoch)
-        engine = Engine(node=node, journal=store.journal, blobs=store.blobs, log=log, trace_dir=settings.data_dir)
+        bell, targets = Bell(), CheckTargets(settings.check_networks)
+        engine = Engine(
+            node=node, journal=store.journal, blobs=store.blobs, log=log, trace_dir=settings.data_dir,
+            after_step=lambda: bell.ring(node.directory.index),
+        )  # fmt: skip
         inbox.engine = engine
         fetcher = BlobFetcher(client, store.blobs, node.roster.stream_address)
         stack.push_async_callback(fetcher.close)
         workshop = self._workshop(store, engine)
         checks = SelfChecks(folder=settings.data_dir, tell=engine.tell)
+        probes = Probes(targets, engine.tell)
+        stack.push_async_callback(probes.close)
         hands = PeerHands(
-            datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, log=log,
+            datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes, log=log,
             metrics=NoticeMetrics(self._metrics), tell=engine.tell, store_changed=lambda error: _store_changed(checks, error),
             wall_ms=lambda: clock().wall_ms,
         )  # fmt: skip
         stack.push_async_callback(hands.close)
         shown = [(one.name, one.value, one.origin) for one in describe(settings)]
         shown.append(("authority_sha256", certificates.authorities[0].fingerprint, "derived from the mesh key"))
-        mesh = EngineMesh(engine=engine, log=log, blobs=store.blobs, fetcher=fetcher, settings=lambda: shown)
+        registry = EngineRegistry(
+            engine=engine, bell=bell, targets=targets, datacenter=settings.mesh, leave=self._stop.set
+        )  # fmt: skip
+        mesh = EngineMesh(
+            engine=engine, log=log, blobs=store.blobs, fetcher=fetcher, settings=lambda: shown, registry=registry
+        )  # fmt: skip
         app = make_app(mesh, store.blobs, _Forwarding(client, node), self._web_options(node, store, certificates), self._metrics)
         api.handler = make_forwarded_handler(app)
         booted = Booted(tuple(await store.journal.facts()), await store.journal.values())

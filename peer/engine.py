@@ -29,6 +29,7 @@ from protocol.effects import (
     PinBlobs,
     Render,
     Reply,
+    RunCheck,
     SendDatagram,
     SendStream,
     StopTask,
@@ -55,6 +56,7 @@ class Hands(Protocol):
     def verify(self, effect: Verify) -> None: ...
     def inspect(self, effect: Inspect) -> None: ...
     def stop(self, effect: StopTask) -> None: ...
+    def check(self, effect: RunCheck) -> None: ...
     def notice(self, effect: Notice) -> None: ...
     def commit_took(self, seconds: float, rows: int) -> None: ...
     def store_failed(self, error: Exception | None) -> None: ...
@@ -69,12 +71,16 @@ class Engine:
     """Invariants: events reach the node one at a time; a gated effect is performed after every earlier Persist is
     durable; a datagram may be dropped when the inbox is full, a completion never."""
 
-    def __init__(self, *, node: Node, journal: Journal, blobs: Blobs, log: EventLog, trace_dir: Path) -> None:
+    def __init__(
+        self, *, node: Node, journal: Journal, blobs: Blobs, log: EventLog, trace_dir: Path,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
         self.node = node
         self._journal = journal
         self._blobs = blobs
         self._log = log
         self._trace_dir = trace_dir
+        self._after_step = after_step
         self._inbox: deque[Event] = deque()
         self._arrived = asyncio.Event()
         self._gate: deque[Effect] = deque()
@@ -169,6 +175,7 @@ class Engine:
         self._trace.append((self._steps, now or clock(), event, effects))
         for effect in effects:
             self._dispatch(effect)
+        self._after_step()
 
     def dump_trace(self, why: str) -> Path:
         """Write the ring of the last steps; returns the file."""
@@ -205,6 +212,8 @@ class Engine:
                 hands.inspect(effect)
             case StopTask():
                 hands.stop(effect)
+            case RunCheck():
+                hands.check(effect)
             case Notice():
                 hands.notice(effect)
             case Reply(request, value):

@@ -18,6 +18,7 @@ from protocol.effects import (
     Inspect,
     Notice,
     Render,
+    RunCheck,
     SendDatagram,
     SendStream,
     StopTask,
@@ -51,19 +52,26 @@ class Fetcher(Protocol):
     async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None: ...
 
 
+class Probes(Protocol):
+    """See `peer.checks.Probes`."""
+
+    def run(self, effect: RunCheck) -> None: ...
+
+
 class PeerHands:
     """Satisfies `peer.engine.Hands`. Invariant: every fetch comes back as one `BlobsEnded`."""
 
     def __init__(
         self, *, datagrams: Datagrams, streams: Streams, fetcher: Fetcher, blobs: Blobs, workshop: Workshop,
-        log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None], store_changed: Callable[[Exception | None], None],
-        wall_ms: Callable[[], int],
+        probes: Probes, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
+        store_changed: Callable[[Exception | None], None], wall_ms: Callable[[], int],
     ) -> None:  # fmt: skip
         self._datagrams = datagrams
         self._streams = streams
         self._fetcher = fetcher
         self._blobs = blobs
         self._workshop = workshop
+        self._probes = probes
         self._log = log
         self._metrics = metrics
         self._tell = tell
@@ -92,6 +100,9 @@ class PeerHands:
 
     def stop(self, effect: StopTask) -> None:
         self._workshop.stop(effect)
+
+    def check(self, effect: RunCheck) -> None:
+        self._probes.run(effect)
 
     def notice(self, effect: Notice) -> None:
         """One event name per fact: event log, metrics and log line say the same."""

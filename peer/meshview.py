@@ -8,7 +8,7 @@ from peer.access import NewKey, draw_key
 from peer.engine import Engine, clock
 from peer.eventlog import EventLog
 from peer.hands import Fetcher
-from peer.ports import Blobs, ControlAction
+from peer.ports import Blobs, ControlAction, Registry
 from protocol import limits
 from protocol.access.keys import KeyRecord
 from protocol.access.roles import Role
@@ -35,14 +35,16 @@ class EngineMesh:
     """Invariant: reads never wait; asks raise `Refusal` kinds only."""
 
     def __init__(
-        self, *, engine: Engine, log: EventLog, blobs: Blobs, fetcher: Fetcher, settings: Callable[[], list[tuple[str, str, str]]]
-    ) -> None:
+        self, *, engine: Engine, log: EventLog, blobs: Blobs, fetcher: Fetcher, registry: Registry,
+        settings: Callable[[], list[tuple[str, str, str]]],
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._node = engine.node
         self._log = log
         self._blobs = blobs
         self._fetcher = fetcher
         self._settings = settings
+        self.registry = registry
 
     @property
     def me(self) -> PeerId:

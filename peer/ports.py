@@ -5,7 +5,7 @@ Blocking work (disk, hashing, subprocess waits) happens on threads behind these;
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from protocol.jobs.results import Capabilities, Failure, Inspection
 from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.ledger.facts import Fact
 from protocol.records import Record
+from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, Service, ServiceSeen
 from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
 
 ControlAction = Literal["pause", "resume", "cancel", "retry", "priority", "on_warning", "accept", "delete"]
@@ -278,6 +279,11 @@ class Mesh(Protocol):
         """Kept events after the id (None: all that are kept), then new ones as they come when `follow`."""
         ...
 
+    @property
+    def registry(self) -> Registry:
+        """Services and checks."""
+        ...
+
     async def drain(self, *, leave: bool) -> None: ...
     async def undrain(self) -> None: ...
     async def ping(self, peer: PeerId) -> Pinged:
@@ -300,6 +306,81 @@ class Mesh(Protocol):
 
     def settings(self) -> list[tuple[str, str, str]]:
         """(name, value, origin) of every setting, secrets masked."""
+        ...
+
+
+class Registry(Protocol):
+    """Services and checks: this peer's own, to change, and everyone's, to see. Methods raise `Refusal` and its kinds.
+
+    Topics are made by `protocol.services`; an index is above zero and never falls, over restarts neither."""
+
+    @property
+    def me(self) -> PeerId: ...
+    @property
+    def datacenter(self) -> str:
+        """The mesh's name, which stands where Consul has its data centre."""
+        ...
+
+    async def change(self, command: Command) -> None:
+        """Do it, durably."""
+        ...
+
+    def own_services(self) -> list[Service]: ...
+    def own_checks(self) -> list[CheckRow]:
+        """With the newest output, which the others may hear of later."""
+        ...
+
+    def members(self) -> list[NodeSeen]:
+        """Every peer, those that left included, by name."""
+        ...
+
+    def nodes(self) -> list[NodeSeen]: ...
+    def node(self, text: str) -> NodeSeen | None:
+        """By name or id."""
+        ...
+
+    def services(self, node: NodeSeen) -> list[ServiceSeen]: ...
+    def checks(self, node: NodeSeen) -> list[CheckSeen]: ...
+    def checks_of_all(self) -> Iterator[CheckSeen]: ...
+    def instances(self, name: str) -> list[ServiceSeen]: ...
+    def checks_for(self, instance: ServiceSeen) -> list[CheckSeen]:
+        """The instance's own and its peer's."""
+        ...
+
+    def names(self) -> dict[str, list[str]]:
+        """Services with the tags of all their instances."""
+        ...
+
+    def leader(self) -> NodeSeen | None: ...
+
+    def index_of(self, topic: str) -> int: ...
+    @property
+    def index(self) -> int:
+        """The newest index of all."""
+        ...
+
+    async def changed(self, timeout_s: float) -> None:
+        """Until something may have changed, at most so long."""
+        ...
+
+    def close(self) -> None:
+        """Let everyone go who waits for a change."""
+        ...
+
+    def target_refusal(self, host: str) -> str | None:
+        """Why a check may not be pointed at a literal address; None for one that may be, and for names."""
+        ...
+
+    async def join(self, text: str) -> None:
+        """Meet the peer at HOST or HOST:PORT. Raises Invalid, Unavailable (`join_failed`) when it does not answer in time."""
+        ...
+
+    async def leave(self) -> None:
+        """Finish what is under way, leave the mesh and end."""
+        ...
+
+    async def force_leave(self, peer: PeerId) -> None:
+        """Take a failed peer out. Raises NotFound, Conflict (`peer_alive`)."""
         ...
 
 

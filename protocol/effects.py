@@ -1,7 +1,7 @@
 """Effects out: what the shell performs, in order.
 
 What follows a `Persist` waits until it is durable; `SendDatagram` and membership's `SendStream` (`urgent`) never wait.
-Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`) come back as exactly one event each.
+Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`, `RunCheck`) come back as exactly one event each.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from protocol.ids import Address, Digest, JobId, PeerId, RequestId, TaskId, Tick
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.spec import RenderSettings
 from protocol.records import Record
+from protocol.services import CheckSpec
 from protocol.wire.gossip import GossipMessage
 from protocol.wire.work import WorkMessage
 
@@ -125,6 +126,14 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCheck:
+    """Probe once, within the check's timeout, and only what may be probed. Back: `CheckEnded`."""
+
+    ticket: Ticket
+    spec: CheckSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Answer an ask. `value` is a plain row of `protocol.views` or a `protocol.errors.Refusal`."""
 
@@ -154,6 +163,7 @@ Effect = (
     | Verify
     | StopTask
     | Inspect
+    | RunCheck
     | Reply
     | Notice
 )

@@ -18,6 +18,8 @@ from protocol.catalog.catalog import Catalog
 from protocol.catalog.roster import Roster
 from protocol.effects import Effect, SendStream
 from protocol.events import Event, StreamFailed, StreamReceived
+from protocol.health.directory import Directory
+from protocol.health.health import Health
 from protocol.ids import Address, AuthorId, JobId, PeerId
 from protocol.jobs.spec import JobSpec
 from protocol.kernel import Machine, Now
@@ -64,6 +66,8 @@ class Node:
         self.catalog = Catalog(me=o.me, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64)))
         self.roster = Roster(me=o.me, run_epoch=o.run_epoch, address=o.address, mesh_port=o.mesh_port, card=o.card)
         self.board = Board(me=o.me, random=Random(dice.getrandbits(64)))
+        self.health = Health(random=Random(o.seed ^ 0x4EA17))  # not from `dice`: seeds that were pinned before keep their meaning
+        self.directory = Directory(me=o.me, run_epoch=o.run_epoch)
         self.ledger = Ledger(
             me=o.me, author=o.author, run_epoch=o.run_epoch, host=o.address.host, replicas=o.replicas,
             random=Random(dice.getrandbits(64)),
@@ -75,6 +79,7 @@ class Node:
         self.access = Access(me=o.me, random=Random(dice.getrandbits(64)))
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
             self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief, self.access,
+            self.health, self.directory,
         )  # fmt: skip
 
     # the machine
@@ -202,5 +207,6 @@ class Node:
         seconds = self.thief.busy_s(now)
         if seconds is None and claimed < self.roster.card.slots_total:
             return None
-        free = [peer.address for peer in self.peers() if not peer.me and peer.slots_free > 0 and not peer.draining and peer.address]
+        idle = [peer for peer in self.peers() if not peer.me and peer.slots_free > 0 and not peer.draining]
+        free = [peer.address for peer in idle if peer.address]
         return seconds or limits.BATCH_SECONDS_MAX, free

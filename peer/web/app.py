@@ -18,6 +18,7 @@ from yarl import URL
 
 from peer.ports import Blobs, Corrupt, Forward, Mesh, StoreBroken, StoreFull
 from peer.telemetry.metrics import Metrics
+from peer.web.consul.errors import is_consul, plain
 from peer.web.guard import guard
 from peer.web.metrics import count
 from peer.web.multipart import ignore_reader_warnings
@@ -106,7 +107,7 @@ def _answer(request: web.Request, error: Exception) -> web.StreamResponse:
         if request.transport is not None:
             request.transport.abort()
         return web.Response(status=499)  # goes nowhere; the number is what proxies count such breaks under
-    return problem(refused, request_id=name_request(request))
+    return plain(request, refused) if is_consul(request) else problem(refused, request_id=name_request(request))
 
 
 def _refused(request: web.Request, error: Exception) -> Refused:
@@ -139,3 +140,4 @@ async def _finish_head(request: web.Request, response: web.StreamResponse) -> No
 
 async def _close(app: web.Application) -> None:
     app[SITE].closing.set()
+    app[SITE].mesh.registry.close()

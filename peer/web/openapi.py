@@ -23,6 +23,11 @@ PARAMETERS: Final = {
     "name": "An output's name, as in the list of outputs",
     "token": "An API key's id, or the name of the one valid key that is called so",
     "pid": "A job as POST /job named it",
+    "id": "A service's or a check's id; a slash in it may stand as it is",
+    "service": "A service's name",
+    "node": "A peer as `<name>-<8 hex of id>`, or its whole id",
+    "state": "passing, warning, critical or any",
+    "address": "HOST or HOST:PORT of a peer's user port",
 }
 _BRACES: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 _REF: Final = "#/components/schemas/{model}"
@@ -98,6 +103,8 @@ def _tag(path: str) -> str:
     return (
         parts[3]
         if path.startswith("/api/")
+        else "consul"
+        if path.startswith("/v1/")
         else "health"
         if parts[1].startswith("health")
         else "simple"

@@ -36,7 +36,7 @@ class Answer:
 class Route:
     """Invariant: `path` begins with a slash; every parameter in braces is described in `openapi.PARAMETERS`."""
 
-    method: Literal["GET", "POST", "PATCH", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     handler: Handler
     permission: Permission

@@ -10,6 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from peer.web import archive, config, events, frames, health, jobs, metrics, pages, peers, shapes, simple, submission, tokens
+from peer.web.consul.table import CONSUL
 from peer.web.expecting import expect
 from peer.web.openapi import FORM
 from peer.web.problems import Problem
@@ -303,7 +304,7 @@ _ABOUT: Final = (
     Route("GET", "/", pages.index, "public", "Where to begin.", (Answer(200, "A page", "text/html"),)),
 )
 
-TABLE: Final = (*_JOBS, *_FRAMES, *_MESH, *_ACCESS, *_SIMPLE, *_ABOUT)
+TABLE: Final = (*_JOBS, *_FRAMES, *_MESH, *_ACCESS, *_SIMPLE, *CONSUL, *_ABOUT)
 
 
 def add_routes(router: web.UrlDispatcher, routes: tuple[Route, ...]) -> None:

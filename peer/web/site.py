@@ -103,6 +103,7 @@ class Site:
     uploads: Slots = field(default_factory=lambda: Slots(limits.UPLOADS_AT_ONCE_MAX, "too_many_uploads", "uploads"))
     archives: Slots = field(default_factory=lambda: Slots(limits.ARCHIVES_AT_ONCE_MAX, "too_many_archives", "archives"))
     streams: Slots = field(default_factory=lambda: Slots(limits.EVENT_STREAMS_MAX, "too_many_streams", "event streams"))
+    waiting: Slots = field(default_factory=lambda: Slots(limits.BLOCKING_QUERIES_MAX, "too_many_waiting", "waiting queries"))
 
 
 _ID: Final = re.compile(rf"[A-Za-z0-9._-]{{1,{limits.REQUEST_ID_CHARS_MAX}}}\Z", re.ASCII)

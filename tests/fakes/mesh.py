@@ -20,6 +20,7 @@ from protocol.jobs.results import Output
 from protocol.jobs.spec import JobSpec
 from protocol.views import FINAL_STATES, Counts, EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
 from tests.fakes.memory_store import MemoryBlobs
+from tests.fakes.registry import FakeRegistry
 
 START_MS = 1_700_000_000_000
 
@@ -63,6 +64,7 @@ class FakeMesh:
         self.kept_keys: dict[str, KeyRecord] = {}
         self.log: list[EventRow] = []
         self.listeners = 0
+        self.registry = FakeRegistry(self.me, name)
         self._noted = asyncio.Event()
         self._clock_ms = START_MS
 
