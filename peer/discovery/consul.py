@@ -183,15 +183,13 @@ class ConsulProvider:
     def _candidate(self, entry: Any) -> tuple[Address, ...]:
         service, node = _member(entry, "Service"), _member(entry, "Node")
         host = service.get("Address") or node.get("Address")
-        port = service.get("Port")
+        port = _port(service.get("Port"))
         fields = {key: value for key, value in _member(service, "Meta").items() if isinstance(value, str)}
         if not isinstance(host, str) or service.get("ID") == self.service_id:
             return ()
         if not fields.keys() & {"id", "m", "txtvers"}:  # entered by somebody's own hand, with nothing said about the mesh
-            if not isinstance(port, int) or not 1 <= port <= 65_535:
-                return ()
-            return usable((host,), port, bind=self._advert.bind, loopback=True)
-        heard = read_fields(fields, port=port if isinstance(port, int) else None, mesh_required=False)
+            return () if port is None else usable((host,), port, bind=self._advert.bind, loopback=True)
+        heard = read_fields(fields, port=port, mesh_required=False)
         if heard is None or heard.peer == self._advert.peer or heard.mesh not in (None, *self._advert.meshes()):
             return ()
         return usable((host,), heard.gossip_port, bind=self._advert.bind, loopback=True)
@@ -223,6 +221,10 @@ def _member(row: Any, key: str) -> Mapping[str, Any]:
     """An object inside an object; empty for anything else."""
     value = row.get(key) if isinstance(row, dict) else None
     return value if isinstance(value, dict) else {}
+
+
+def _port(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 65_535 else None
 
 
 class _Agent:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from socket import IPPROTO_IP, IPPROTO_IPV6
@@ -34,6 +35,7 @@ from protocol.limits import (
 # Linux hands a socket the packets of groups that others have joined on other interfaces, unless told not to.
 _IP_MULTICAST_ALL = 49
 _IPV6_MULTICAST_ALL = 29
+_GROUP = "224.0.0.251"
 
 
 class MdnsProvider:
@@ -157,6 +159,8 @@ class MdnsProvider:
 @contextlib.asynccontextmanager
 async def _opened(link: Link) -> AsyncIterator[AsyncZeroconf]:
     """zeroconf on one link alone. Raises OSError when the link has gone or can carry no multicast."""
+    for address in link.transports:
+        _try_group(address)
     zeroconf = AsyncZeroconf(interfaces=list(link.transports))
     try:
         await zeroconf.zeroconf.async_wait_for_start()
@@ -166,6 +170,15 @@ async def _opened(link: Link) -> AsyncIterator[AsyncZeroconf]:
         yield zeroconf
     finally:
         await zeroconf.async_close()
+
+
+def _try_group(address: str) -> None:
+    """Join the group there once, for when zeroconf fails to it leaves its socket open. Raises OSError."""
+    six = ":" in address
+    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((address, 0))
+        if not six:
+            sock.setsockopt(IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(_GROUP) + socket.inet_aton(address))
 
 
 def _hear_only_this_link(zeroconf: AsyncZeroconf) -> None:
