@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 from peer.config import parse_peerd
 from peer.daemon import Daemon
+from peer.instead import line_that_works
 from peer.ports import StoreBroken
 from peer.store.errors import StoreUnusable
 from peer.telemetry.logs import configure
@@ -21,6 +23,9 @@ def main() -> None:
         asyncio.run(Daemon(settings).run())
     except (StoreUnusable, Refusal, OSError) as error:
         print(f"peerd: {error}", file=sys.stderr)
+        instead = line_that_works(error, settings, sys.argv[1:], home=Path.home())
+        if instead is not None:
+            print(f"peerd: this works: {instead}", file=sys.stderr)
         sys.exit(2)
     except BaseExceptionGroup as group:
         broken, rest = group.split(StoreBroken)
