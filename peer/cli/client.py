@@ -309,7 +309,8 @@ def _unverified(host: Host, error: SSLError) -> CliError:
         Exit.UNAUTHORISED,
         f"{host.url} could not be verified; nothing was sent to it",
         why=text,
-        remedy="name the mesh's authority: --cacert FILE (a peer serves it as /ca.pem; fetch it over a way you trust)",
+        remedy=f"pin the mesh's authority once: peerctl trust {host.url.removeprefix('https://')} --fingerprint F (peerd there "
+        "says it at its start), or name it: --cacert FILE",
     )
 
 

@@ -74,6 +74,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     yield free_space(data_dir)
     yield open_files()
     yield from peer_and_port(invocation)
+    yield from authority(invocation)
 
 
 def python_version(version: tuple[int, int]) -> Finding:
@@ -261,6 +262,19 @@ def peer_and_port(invocation: Invocation) -> Iterator[Finding]:
         "" if word == "ok" else "see what ails it: peerctl peers -o wide",
     )
     yield clock(reply.headers.get("Date"))
+
+
+def authority(invocation: Invocation) -> Iterator[Finding]:
+    """What verifies this machine's peer, as others must name it to `peerctl trust`."""
+    host = invocation.settings.hosts[0]
+    if host.ca is None or not host.mesh_ca:
+        return
+    from peer.cli.pinning import fingerprint_of
+
+    try:
+        yield Finding("authority", "ok", f"SHA-256 {fingerprint_of(Path(host.ca).read_text('ascii'))}")
+    except (OSError, ValueError) as error:
+        yield Finding("authority", "fail", f"{host.ca}: {error}", "restart peerd, which writes it anew")
 
 
 def _ailments(invocation: Invocation) -> str:

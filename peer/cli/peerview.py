@@ -65,6 +65,25 @@ def is_draining(peer: Item) -> bool:
     return peer.get("draining") is True
 
 
+def idle_because(peer: Item) -> list[str]:
+    """Why a peer takes no work, each with what to do about it; empty when it does."""
+    found = []
+    if text_of(peer, "state") not in ("alive", "suspect"):
+        found.append(f"it is {text_of(peer, 'state')}; start it again")
+    if is_draining(peer):
+        found.append(f"it drains; give it work again: peerctl undrain {text_of(peer, 'name') or short(text_of(peer, 'id'))}")
+    critical = [row for row in _rows(peer.get("checks"), "checks") if text_of(row, "status") == "critical"]
+    found += [f"check {text_of(row, 'name')} is critical{_output(row)}" for row in critical]
+    slots = peer.get("slots")
+    if isinstance(slots, dict) and count(slots, "total") == 0:
+        found.append("it has no slots; start it with --slots 1 or more")
+    if renderers_text(peer) == "none":
+        reasons = peer.get("renderer_reasons")
+        told = [str(reason) for reason in reasons] if isinstance(reasons, list) else []
+        found.append("it has no renderer: " + ("; ".join(told) or "see peerctl doctor there"))
+    return found
+
+
 def state_text(peer: Item) -> str:
     """`alive`, `alive, draining`, ..."""
     return text_of(peer, "state") + (", draining" if is_draining(peer) else "")
@@ -116,4 +135,5 @@ FIELDS: Final = (
     Column("RTT", _rtt),
     Column("Version", lambda peer: text_of(peer, "version")),
     Column("Labels", _labels),
+    Column("Steals", lambda peer: "\n".join(f"nothing: {why}" for why in idle_because(peer)) or "yes"),
 )

@@ -50,6 +50,7 @@ class Settings:
     named: bool
     data_dir: Path
     state_dir: Path
+    config_dir: Path
 
 
 def load(*, hosts: Sequence[str] = (), cacert: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -62,12 +63,14 @@ def load(*, hosts: Sequence[str] = (), cacert: str | None = None, environ: Mappi
     texts = [text for text in hosts if text] or [part.strip() for part in env.get("PEERCTL_HOST", "").split(",") if part.strip()]
     if len(texts) > bounds.HOSTS_MAX:
         raise CliError(Exit.USAGE, f"{len(texts)} hosts were named; at most {bounds.HOSTS_MAX} are tried")
-    found = tuple(_host(parse_url(text), authority=authority, token=token, local=local) for text in texts)
+    config_dir = _config_dir()
+    found = tuple(_host(parse_url(text), authority=authority, token=token, local=local, pins=config_dir) for text in texts)
     return Settings(
-        hosts=found or (_default_host(local, authority=authority, token=token),),
+        hosts=found or (_default_host(local, authority=authority, token=token, pins=config_dir),),
         named=bool(found),
         data_dir=data_dir,
         state_dir=_state_dir(),
+        config_dir=config_dir,
     )
 
 
@@ -102,6 +105,18 @@ def parse_url(text: str) -> str:
     return f"{scheme}://{shown}:{port or DEFAULT_PORT}"
 
 
+def secure_url(url: str, *, named_scheme: bool) -> str:
+    """`url` with https where its user has named no scheme: a pin is for TLS alone."""
+    return url if named_scheme else f"https://{url.partition('://')[2]}"
+
+
+def pin_of(config_dir: Path, url: str) -> Path:
+    """Where the authority that `peerctl trust` has pinned for the host at `url` lies."""
+    from urllib.parse import quote
+
+    return config_dir / "trust" / f"{quote(url.partition('://')[2], safe='')}.pem"
+
+
 def is_loopback(name: str) -> bool:
     """Whether `name` can only mean this machine: localhost or a loopback address."""
     if name == "localhost":
@@ -112,15 +127,18 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _default_host(local: Host | None, *, authority: str | None, token: str | None) -> Host:
+def _default_host(local: Host | None, *, authority: str | None, token: str | None, pins: Path) -> Host:
     if local is None:
         return Host(DEFAULT_URL, ca=authority, token=token)
-    return _host(local.url, authority=authority, token=token, local=local)
+    return _host(local.url, authority=authority, token=token, local=local, pins=pins)
 
 
-def _host(url: str, *, authority: str | None, token: str | None, local: Host | None) -> Host:
-    """A host with what verifies it: a given authority first, else (for the local peer's own address) its own."""
+def _host(url: str, *, authority: str | None, token: str | None, local: Host | None, pins: Path) -> Host:
+    """A host with what verifies it: a given authority first, then what was pinned for it, else the local peer's own."""
     same = local is not None and local.url == url
+    pin = pin_of(pins, url)
+    if authority is None and not same and url.startswith("https:") and pin.is_file():
+        return Host(url, ca=str(pin), mesh_ca=True, token=token)
     if local is not None and authority is None:
         return Host(url, ca=local.ca, mesh_ca=local.ca is not None, token=token or (local.token if same else None))
     return Host(url, ca=authority, token=token or (local.token if local is not None and same else None))
@@ -199,6 +217,12 @@ def _data_dir(env: Mapping[str, str]) -> Path:
     from platformdirs import user_data_path
 
     return user_data_path(APP)
+
+
+def _config_dir() -> Path:
+    from platformdirs import user_config_path
+
+    return user_config_path(APP)
 
 
 def _state_dir() -> Path:

@@ -43,6 +43,7 @@ FIELDS = frozenset(
         "settings",
     ]
 )
+PUBLIC = ("/health", "/healthz/live", "/ca.pem")
 FINAL = ("completed", "failed", "cancelled")
 
 
@@ -163,6 +164,9 @@ class FakeMesh:
         self.gone: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
         self.token: str | None = None
+        self.tokens: list[dict[str, Any]] = []
+        self.authority = ""
+        self.ways: dict[str, list[float]] = {"datagram": [0.4, 0.6], "stream": [2.0, 3.0], "indirect": []}
         self.page = 1000
         self.health = 200
         self.prepare: Callable[[FakeJob], None] = lambda job: None
@@ -268,6 +272,13 @@ class FakePeer:
                 web.post(job + "/{verb}", self._verb),
                 web.get("/api/v1/events", self._events),
                 web.get("/api/v1/peers", self._peers),
+                web.get("/api/v1/tokens", self._tokens),
+                web.post("/api/v1/tokens", self._new_token),
+                web.delete("/api/v1/tokens/{id}", self._revoke_token),
+                web.get("/api/v1/whoami", self._whoami),
+                web.get("/ca.pem", self._authority),
+                web.get("/healthz/live", self._live),
+                web.post("/api/v1/peers/{id}/ping", self._ping),
                 web.post("/api/v1/peers/{id}/{verb}", self._drain),
                 web.get("/api/v1/config", self._config),
                 web.get("/health", self._health),
@@ -295,7 +306,7 @@ class FakePeer:
             answer = await mishap(request)
             if answer is not None:
                 return answer
-        if self.mesh.token and request.path != "/health" and request.headers.get("Authorization") != f"Bearer {self.mesh.token}":
+        if self.mesh.token and request.path not in PUBLIC and request.headers.get("Authorization") != f"Bearer {self.mesh.token}":
             return problem(401, "no_token", "this mesh wants a key", headers={"X-Request-Id": "r-401"})
         try:
             response: web.StreamResponse = await handler(request)
@@ -486,6 +497,39 @@ class FakePeer:
                 peer.draining = request.match_info["verb"] == "drain"
                 return web.json_response(peer.view())
         return problem(404, "no_such_peer", "no such peer")
+
+    async def _tokens(self, request: web.Request) -> web.Response:
+        return self._paged(request, "tokens", self.mesh.tokens)
+
+    async def _new_token(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        row = {"id": f"{len(self.mesh.tokens):016x}", "created_at": "2026-01-02T03:04:05.000Z", "revoked": False, **body}
+        self.mesh.tokens.append(row)
+        return web.json_response({**row, "token": f"mk_{row['id']}_{'5' * 40}"}, status=201)
+
+    async def _revoke_token(self, request: web.Request) -> web.Response:
+        for row in self.mesh.tokens:
+            if request.match_info["id"] in (row["id"], row["name"]):
+                row["revoked"] = True
+                return web.json_response(row)
+        return problem(404, "no_such_key", "there is no such key")
+
+    async def _whoami(self, request: web.Request) -> web.Response:
+        return web.json_response({"name": "alice", "role": "operator", "key": "0" * 16, "peer": self.id})
+
+    async def _authority(self, request: web.Request) -> web.Response:
+        return web.Response(text=self.mesh.authority)
+
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.Response(text="alive")
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        sent = int(request.query["count"])
+        ways = {
+            way: {"sent": sent if rtt_ms or way != "indirect" else 0, "received": len(rtt_ms), "rtt_ms": rtt_ms}
+            for way, rtt_ms in self.mesh.ways.items()
+        }
+        return web.json_response({"asker": self.id, "peer": request.match_info["id"], "name": "x", **ways, "helpers": []})
 
     async def _config(self, request: web.Request) -> web.Response:
         rows = [

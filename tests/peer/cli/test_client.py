@@ -39,6 +39,7 @@ def test_a_host_that_cannot_be_verified_gets_no_token(
     assert ran.code == 4
     assert "could not be verified; nothing was sent to it" in ran.err
     assert "--cacert FILE" in ran.err
+    assert "peerctl trust" in ran.err
     assert not mesh.seen
 
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from peer.cli.peerview import COLUMNS, FIELDS, checks_text, mesh_word, renderers_text
+from peer.cli.peerview import COLUMNS, FIELDS, checks_text, idle_because, mesh_word, renderers_text
 
 
 def peer(**more: Any) -> dict[str, Any]:
@@ -52,3 +52,33 @@ def test_a_peer_with_nothing_in_it_is_shown() -> None:
     for column in (*COLUMNS, *FIELDS):
         assert isinstance(column.value({}), str)
     assert {column.title: column.value({"rtt_ms": 0.44, "labels": ["a=b"]}) for column in FIELDS}["RTT"] == "0.4 ms"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, []),
+        ({"state": "suspect"}, []),
+        ({"state": "dead"}, ["it is dead"]),
+        ({"draining": True}, ["peerctl undrain oak"]),
+        ({"slots": {"total": 0, "free": 0}}, ["no slots"]),
+        ({"capabilities": [], "renderer_reasons": ["bpy is not installed"]}, ["no renderer: bpy is not installed"]),
+        ({"checks": [{"name": "disk", "status": "critical", "output": "full"}]}, ["check disk is critical (full)"]),
+        ({"checks": [{"name": "disk", "status": "warning", "output": "90 %"}]}, []),
+        ({"state": "left", "draining": True}, ["it is left", "it drains"]),
+    ],
+)
+def test_why_a_peer_takes_no_work(changes: dict[str, object], why: list[str]) -> None:
+    seen = {
+        "id": "a" * 64,
+        "name": "oak",
+        "state": "alive",
+        "slots": {"total": 1, "free": 1},
+        "capabilities": [{"renderer": "null", "version": "1"}],
+        "checks": [],
+        "draining": False,
+        **changes,
+    }
+    found = idle_because(seen)
+    assert len(found) == len(why)
+    assert all(part in text for part, text in zip(why, found, strict=True))

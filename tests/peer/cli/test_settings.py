@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from peer.cli.failures import CliError, Exit
-from peer.cli.settings import Host, child_environment, load, parse_url
+from peer.cli.settings import Host, child_environment, load, parse_url, pin_of
 
 
 @pytest.fixture
@@ -109,3 +109,18 @@ def test_programs_that_we_start_do_not_get_our_token(monkeypatch: pytest.MonkeyP
     environment = child_environment()
     assert "PEERCTL_TOKEN" not in environment
     assert environment["OTHER"] == "kept"
+
+
+def test_a_pinned_host_is_verified_by_its_pin(data_dir: Path, account: Path) -> None:
+    config = load(environ={}).config_dir
+    pin = pin_of(config, "https://render9:7700")
+    pin.parent.mkdir(parents=True)
+    pin.write_text("x")
+    env = {"PEER_DATA_DIR": str(data_dir), "PEERCTL_TOKEN": "mine"}
+    (host,) = load(hosts=["render9"], environ=env).hosts
+    assert host == Host("https://render9:7700", ca=str(pin), mesh_ca=True, token="mine")
+    assert load(hosts=["render8"], environ=env).hosts[0].ca is None
+    assert load(hosts=["http://render9"], environ=env).hosts[0].ca is None
+    (data_dir / "given.pem").write_text("x")
+    (told,) = load(hosts=["render9"], cacert=str(data_dir / "given.pem"), environ=env).hosts
+    assert (told.ca, told.mesh_ca) == (str(data_dir / "given.pem"), False)
