@@ -11,6 +11,8 @@ SEND_STALL_S: Final = 60.0  # an upload whose peer takes no byte for this long g
 ACCEPT_TIMEOUT_S: Final = 600.0  # after the last byte of a scene: the peer makes two durable copies before it answers
 REPLY_BYTES_MAX: Final = 64 * 2**20
 CHUNK_BYTES: Final = 256 * 1024
+NEARBY_S: Final = 1.0
+NEARBY_MORE_S: Final = 0.1
 HOSTS_MAX: Final = 64
 
 # Busy peers (429, 503)

@@ -98,8 +98,13 @@ class _Down(Exception):
 class MeshClient:
     """Invariants: hosts are tried in order, the one that answered last first; a token goes only to hosts of its own trust."""
 
-    def __init__(self, hosts: Iterable[Host], *, named: bool, say: Say) -> None:
+    def __init__(
+        self, hosts: Iterable[Host], *, named: bool, say: Say, nearby: Callable[[], Iterable[Host]] | None = None
+    ) -> None:
+        """`nearby` finds hosts of last resort, once, when none of `hosts` answers; None: there are no others."""
         self._hosts = list(hosts)
+        self._nearby = nearby
+        self._strangers: list[str] = []
         self._named = named
         self._say = say
         self._current = self._hosts[0]
@@ -166,8 +171,8 @@ class MeshClient:
 
     def _over_hosts(self, ask: Callable[[Host], T]) -> T:
         down: list[tuple[str, _Down]] = []
-        busy: Busy | None = None
-        for host in [self._current, *(host for host in self._hosts if host != self._current)]:
+        busy: list[Busy] = []
+        for host in self._in_turn(more=lambda: not busy):
             try:
                 answer = ask(host)
             except _Down as gone:
@@ -176,13 +181,30 @@ class MeshClient:
             except Busy as error:
                 if error.status == 429:  # a limit on this client: asking another peer would be a way round it
                     raise
-                busy = busy or error
+                busy.append(error)
+                continue
+            except CliError as error:
+                if host.url not in self._strangers or error.exit_code is not Exit.UNAUTHORISED:
+                    raise
+                down.append((host.url, _Down(f"{error.what} ({error.remedy})")))  # of another mesh, as likely as not
                 continue
             if host != self._current and len(down) > 0:
                 self._say(f"{down[0][0]} does not answer; going on with {host.url}")
             self._current = host
+            self._nearby = None  # a conversation that has begun stays in its mesh
             return answer
-        raise busy or self._unreachable(down)
+        raise busy[0] if busy else self._unreachable(down)
+
+    def _in_turn(self, *, more: Callable[[], bool]) -> Iterator[Host]:
+        """The hosts, the one that answered last first; where none has answered and `more` is wanted, those nearby."""
+        known = [self._current, *(host for host in self._hosts if host != self._current)]
+        yield from known
+        if self._nearby is not None and more():
+            find, self._nearby = self._nearby, None
+            fresh = [host for host in find() if host.url not in {one.url for one in known}]
+            self._hosts += fresh
+            self._strangers += [host.url for host in fresh]
+            yield from fresh
 
     def _unreachable(self, down: list[tuple[str, _Down]]) -> CliError:
         tried = "; ".join(f"{url}: {gone}" for url, gone in down)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from peer.cli import settings
 from peer.cli.screen import Screen
+from peer.cli.settings import Host
 
 if TYPE_CHECKING:
     from peer.cli.client import MeshClient
@@ -43,4 +44,14 @@ class Invocation:
         """The way to the mesh. urllib3 is imported here, not before."""
         from peer.cli.client import MeshClient
 
-        return MeshClient(self.settings.hosts, named=self.settings.named, say=self.screen.say)
+        nearby = None if self.settings.named or not self.settings.discovery else self._nearby
+        return MeshClient(self.settings.hosts, named=self.settings.named, say=self.screen.say, nearby=nearby)
+
+    def _nearby(self) -> tuple[Host, ...]:
+        """Peers that mDNS finds, verified as if they had been typed. Whoever is on the network can be one of them, so that
+        a token goes there over verified TLS alone."""
+        from peer.cli.nearby import find_urls
+
+        urls = find_urls()
+        hosts = settings.load(hosts=urls, cacert=self.cacert).hosts if urls else ()
+        return tuple(host if host.url.startswith("https:") else replace(host, token=None) for host in hosts)

@@ -44,12 +44,15 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything outside the command line's verb. `hosts` is never empty; `named`: the user named them."""
+    """Everything outside the command line's verb. `hosts` is never empty; `named`: the user named them.
+
+    `discovery`: whether peers nearby may be looked for when no host was named (PEERCTL_DISCOVERY, mdns or none)."""
 
     hosts: tuple[Host, ...]
     named: bool
     data_dir: Path
     state_dir: Path
+    discovery: bool
     config_dir: Path
 
 
@@ -70,6 +73,7 @@ def load(*, hosts: Sequence[str] = (), cacert: str | None = None, environ: Mappi
         named=bool(found),
         data_dir=data_dir,
         state_dir=_state_dir(),
+        discovery=_discovery(env),
         config_dir=config_dir,
     )
 
@@ -223,6 +227,13 @@ def _config_dir() -> Path:
     from platformdirs import user_config_path
 
     return user_config_path(APP)
+
+
+def _discovery(env: Mapping[str, str]) -> bool:
+    way = env.get("PEERCTL_DISCOVERY") or "mdns"
+    if way not in ("mdns", "none"):
+        raise CliError(Exit.USAGE, f"PEERCTL_DISCOVERY is {way[:80]!r}", remedy="write mdns or none")
+    return way == "mdns"
 
 
 def _state_dir() -> Path:

@@ -34,6 +34,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An account without settings, and polls that follow one another at once."""
     for name in ("PEERCTL_HOST", "PEERCTL_TOKEN", "PEERCTL_TOKEN_FILE", "PEERCTL_CACERT", "PEER_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PEERCTL_DISCOVERY", "none")  # other peers may run on this machine
     for name in ("DATA", "STATE", "CONFIG", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / "account" / name.lower()))
     monkeypatch.setattr(bounds, "POLL_FIRST_S", 0.01)
