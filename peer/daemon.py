@@ -101,7 +101,6 @@ class Daemon:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
-        self._leaving = False
 
     async def run(self) -> None:
         """Start, say `ready URL ID` on stdout, serve until a signal. Raises what keeps it from starting."""
@@ -236,8 +235,8 @@ class Daemon:
         site = web.SockSite(runner, parts.door.sock, ssl_context=context)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [
-                    group.create_task(parts.engine.run(parts.hands, parts.booted), name="engine"),
+                engine = group.create_task(parts.engine.run(parts.hands, parts.booted), name="engine")
+                others = [
                     group.create_task(parts.workshop.run(), name="workshop"),
                     group.create_task(parts.checks.run(), name="checks"),
                     group.create_task(watch_loop_lag(lambda lag: self._lagged(parts.engine, lag)), name="loop lag"),
@@ -246,16 +245,19 @@ class Daemon:
                     group.create_task(self._gauge(node), name="gauges"),
                 ]
                 await site.start()
-                tasks.append(group.create_task(self._admin_key(parts, node), name="admin key"))
-                await self._first_key(tasks[-1])
+                others.append(group.create_task(self._admin_key(parts, node), name="admin key"))
+                await self._first_key(others[-1])
                 self._announce(parts, node.me)
-                await self._find_renderers(parts)
+                others.append(group.create_task(self._find_renderers(parts), name="renderers"))
                 await self._until_stopped(parts, node)
                 parts.log.close()
                 await runner.cleanup()
-                for task in tasks:
+                engine.cancel()
+                await asyncio.wait([engine])  # nothing may be asked of the others any more
+                for task in others:
                     task.cancel()
         finally:
+            parts.log.close()
             await runner.cleanup()
 
     def _seeds(self, parts: _Parts, node: Node) -> SeedResolver:

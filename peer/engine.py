@@ -7,6 +7,7 @@ grouped; what promises nothing (renders, fetches, notices) and membership's traf
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import pickle
 import time
@@ -37,7 +38,7 @@ from protocol.effects import (
     Verify,
 )
 from protocol.errors import Refusal, Unavailable
-from protocol.events import Booted, Event
+from protocol.events import Booted, Event, StreamFailed, StreamReceived
 from protocol.ids import RequestId
 from protocol.kernel import Now
 from protocol.node import Node
@@ -101,8 +102,11 @@ class Engine:
         self._arrived.set()
 
     def offer(self, event: Event) -> bool:
-        """Hand in an event from the network; False when the inbox is full (push back, or drop a datagram)."""
-        if len(self._inbox) >= limits.INBOX_EVENTS_MAX:
+        """Hand in an event from the network; False when there is no room for it (push back, or drop a datagram).
+
+        While the disk stalls, what waits for it grows: then only membership's datagrams are still taken."""
+        stalled = len(self._gate) >= limits.GATE_EFFECTS_MAX and isinstance(event, StreamReceived)
+        if stalled or len(self._inbox) >= limits.INBOX_EVENTS_MAX:
             return False
         self.tell(event)
         return True
@@ -129,7 +133,8 @@ class Engine:
     async def run(self, hands: Hands, booted: Booted) -> None:
         """Run until cancelled. Raises StoreBroken when the disk must not be trusted any more."""
         self._hands = hands
-        self._step(None, self.node.start(booted, clock()), booted)
+        now = clock()
+        self._step(now, self._guarded(partial(self.node.start, booted), now), booted)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._think())
             group.create_task(self._commit())
@@ -167,12 +172,13 @@ class Engine:
         try:
             return step(now)
         except Exception:
-            self.dump_trace("crash")
+            with contextlib.suppress(OSError, pickle.PicklingError, TypeError, AttributeError):
+                self.dump_trace("crash")  # the mistake is what must be heard of, even when its trace cannot be kept
             raise
 
-    def _step(self, now: Now | None, effects: list[Effect], event: Event | None) -> None:
+    def _step(self, now: Now, effects: list[Effect], event: Event | None) -> None:
         self._steps += 1
-        self._trace.append((self._steps, now or clock(), event, effects))
+        self._trace.append((self._steps, now, event, effects))
         for effect in effects:
             self._dispatch(effect)
         self._after_step()
@@ -187,6 +193,9 @@ class Engine:
 
     def _dispatch(self, effect: Effect) -> None:
         if isinstance(effect, Persist | PinBlobs | UnpinJob) or (self._gate and _promises(effect)):
+            if isinstance(effect, SendStream) and len(self._gate) >= limits.GATE_EFFECTS_MAX:
+                self.tell(StreamFailed(effect.peer, effect.message, refused=False))
+                return
             self._gate.append(effect)
             self._gate_filled.set()
         else:
@@ -234,27 +243,26 @@ class Engine:
             self._gate_filled.clear()
             if not self._gate:
                 await self._gate_filled.wait()
-            batch = list(itertools.islice(self._gate, limits.EFFECTS_PER_COMMIT_MAX))
+            batch = self._next_batch()
             await self._make_durable(batch)
             for effect in batch:
                 self._gate.popleft()
                 if not isinstance(effect, Persist | PinBlobs | UnpinJob):
                     self._perform(effect)
 
+    def _next_batch(self) -> list[Effect]:
+        """What becomes durable together. It ends with an unpinning: nothing may be pinned before and unpinned after by it."""
+        batch: list[Effect] = []
+        for effect in itertools.islice(self._gate, limits.EFFECTS_PER_COMMIT_MAX):
+            batch.append(effect)
+            if isinstance(effect, UnpinJob):
+                break
+        return batch
+
     async def _make_durable(self, batch: list[Effect]) -> None:
-        records = [record for effect in batch if isinstance(effect, Persist) for record in effect.records]
         while True:
             try:
-                started = time.monotonic()
-                for effect in batch:
-                    if isinstance(effect, PinBlobs):
-                        await self._blobs.pin(effect.job, effect.digests)
-                    elif isinstance(effect, UnpinJob):
-                        await self._blobs.unpin(effect.job)
-                if records:
-                    await self._journal.commit(records)
-                    assert self._hands is not None
-                    self._hands.commit_took(time.monotonic() - started, len(records))
+                await self._store(batch)
                 self._store_is(None)
                 return
             except StoreFull as error:
@@ -264,6 +272,20 @@ class Engine:
             except StoreBroken as error:
                 self._store_is(error)
                 raise
+
+    async def _store(self, batch: list[Effect]) -> None:
+        """Bytes are pinned before a fact speaks of them, and let go after it is forgotten: a crash between leaves too much."""
+        started = time.monotonic()
+        for effect in batch:
+            if isinstance(effect, PinBlobs):
+                await self._blobs.pin(effect.job, effect.digests)
+        records = [record for effect in batch if isinstance(effect, Persist) for record in effect.records]
+        if records:
+            await self._journal.commit(records)
+            assert self._hands is not None
+            self._hands.commit_took(time.monotonic() - started, len(records))
+        if isinstance(batch[-1], UnpinJob):
+            await self._blobs.unpin(batch[-1].job)
 
     def _store_is(self, error: Exception | None) -> None:
         if (error is None) != (self.store_error is None):

@@ -130,23 +130,29 @@ class PeerHands:
 
     async def _fetch(self, effect: FetchBlobs) -> None:
         """Pin first, so that what arrives stays; then every blob that is not here yet."""
+        error = ""
         try:
             if effect.pin_for is not None and effect.items:
                 await self._blobs.pin(effect.pin_for, [digest for digest, _ in effect.items])
-            waiting = asyncio.Semaphore(FETCHES_PER_TICKET)
-
-            async def one(digest: Digest, size: int) -> None:
-                async with waiting:
-                    if not await self._blobs.has(digest):
-                        await self._fetcher.fetch(digest, size, effect.holders)
-
-            async with asyncio.TaskGroup() as group:
-                for digest, size in effect.items:
-                    _ = group.create_task(one(digest, size))
+            await self._bring(effect)
         except* (Refusal, StoreFull, StoreBroken, Corrupt, OSError) as errors:
-            self._tell(BlobsEnded(effect.ticket, _first(errors)))
-        else:
-            self._tell(BlobsEnded(effect.ticket, ""))
+            error = _text(errors)
+        except* Exception as errors:
+            self._logger.error("fetch_broke", exc_info=errors)
+            error = error or f"the peer itself failed: {_text(errors)}"
+        self._tell(BlobsEnded(effect.ticket, error))
+
+    async def _bring(self, effect: FetchBlobs) -> None:
+        free = asyncio.Semaphore(FETCHES_PER_TICKET)
+
+        async def one(digest: Digest, size: int) -> None:
+            async with free:
+                if not await self._blobs.has(digest):
+                    await self._fetcher.fetch(digest, size, effect.holders)
+
+        async with asyncio.TaskGroup() as group:
+            for digest, size in effect.items:
+                _ = group.create_task(one(digest, size))
 
     async def close(self) -> None:
         """Stop what is being fetched; the engine is gone already."""
@@ -155,7 +161,7 @@ class PeerHands:
         await asyncio.gather(*self._fetches, return_exceptions=True)
 
 
-def _first(errors: BaseExceptionGroup[Any]) -> str:
+def _text(errors: BaseExceptionGroup[Any]) -> str:
     error = errors.exceptions[0]
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
