@@ -136,8 +136,7 @@ class Dispatcher:
                 peer = book.leases[lease].peer
                 count = book.give_back_lease(lease)
                 outputs.append(Notice("lease_expired", "warning", job, {"lease": lease, "peer": peer, "frames": count}))
-            outputs.extend(self._wake(book))
-            outputs.extend(self._tell(book, now))
+            outputs.extend([*self._tell(book, now), *self._wake(book)])
         self._tick_at = None
         self._arm(now)
         return outputs
@@ -159,7 +158,7 @@ class Dispatcher:
         else:
             book.restate(opened)
         self._arm(now)
-        return [*self._wake(book), *self._tell(book, now)]
+        return [*self._tell(book, now), *self._wake(book)]
 
     def _close(self, closed: WorkClosed) -> list[Output]:
         job, reason = closed.job, closed.reason
@@ -191,12 +190,11 @@ class Dispatcher:
         if not leases:
             return [Send(thief, Nothing(steal.ask, None))]
         self._arm(now)
-        outputs: list[Output] = [Send(thief, Granted(steal.ask, tuple(leases)))]
+        outputs = [told for book in touched for told in self._tell(book, now)]
+        outputs.append(Send(thief, Granted(steal.ask, tuple(leases))))
         for lease in leases:
             fields = {"lease": lease.lease, "to": thief, "frames": list(lease.frames[:64]), "count": len(lease.frames)}
             outputs.append(Notice("inspection_leased" if lease.inspect else "frames_leased", job=lease.job, fields=fields))
-        for book in touched:
-            outputs.extend(self._tell(book, now))
         return outputs
 
     def _grant_one(self, thief: PeerId, known: _Peer, steal: Steal, now: Now) -> tuple[Lease, Holdings] | None:
@@ -300,14 +298,16 @@ class Dispatcher:
         if book.step(at) is FrameStep.DONE:
             book.drop_frame(report.frame)
             fields = {"frame": report.frame, "by": sender}
-            return [*done, Notice("duplicate_result", job=report.job, fields=fields), *self._tell(book, now)]
+            return [*self._tell(book, now), *done, Notice("duplicate_result", job=report.job, fields=fields)]
         failure = report.result.failure
         if failure is not None:
-            return [*self._failed(book, sender, report, now), *done, *self._wake(book), *self._tell(book, now)]
+            failed = self._failed(book, sender, report, now)
+            return [*self._tell(book, now), *failed, *done, *self._wake(book)]
         self._renewed(book, report.lease, now)
         book.times.add(sender, report.result.seconds)
         if sender == self._me or not (report.result.outputs or report.result.log):
-            return [*self._commit(book, sender, report), *done, *self._tell(book, now)]
+            committed = self._commit(book, sender, report)
+            return [*self._tell(book, now), *committed, *done]
         return [*self._land(book, sender, report), *self._tell(book, now)]
 
     def _failed(self, book: Holdings, sender: PeerId, report: Report, now: Now) -> list[Output]:
@@ -351,14 +351,15 @@ class Dispatcher:
         report, sender = landing.report, landing.peer
         if report.generation < book.generation(report.frame):  # wanted anew while it landed
             book.settle(report.frame, "return")
-            return [Send(sender, Reported(report.job, report.attempt)), *self._wake(book), *self._tell(book, now)]
+            return [*self._tell(book, now), Send(sender, Reported(report.job, report.attempt)), *self._wake(book)]
         if error:
             book.settle(report.frame, "return")
             fields = {"frame": report.frame, "by": sender, "reason": error}
             lost = Notice("attempt_lost", "warning", report.job, fields)
-            return [lost, *self._wake(book), *self._tell(book, now)]
+            return [lost, *self._tell(book, now), *self._wake(book)]
         reported = Send(sender, Reported(report.job, report.attempt))
-        return [*self._commit(book, sender, report), reported, *self._tell(book, now)]
+        committed = self._commit(book, sender, report)
+        return [*self._tell(book, now), *committed, reported]
 
     def _commit(self, book: Holdings, sender: PeerId, report: Report) -> list[Output]:
         at = book.position(report.frame)
@@ -387,7 +388,7 @@ class Dispatcher:
             if len(book.inspect_failures) < book.work.spec.max_attempts:
                 fields = {"by": sender, "reason": error.reason}
                 notice = Notice("inspection_failed", "warning", report.job, fields)
-                return [*done, notice, *self._wake(book), *self._tell(book, now)]
+                return [*self._tell(book, now), *done, notice, *self._wake(book)]
         return [SceneInspected(report.job, report.attempt, sender, report.inspection), *done]
 
     # leases
@@ -443,14 +444,14 @@ class Dispatcher:
             if book.leased.get(frame) == lease:
                 book.give_back(frame)
         fields = {"lease": lease, "peer": held.peer, "frames": list(frames[:64]), "reason": reason}
-        return [Notice("frames_returned", job=job, fields=fields), *self._wake(book), *self._tell(book, now)]
+        return [Notice("frames_returned", job=job, fields=fields), *self._tell(book, now), *self._wake(book)]
 
     def _undelivered(self, leases: tuple[Lease, ...], now: Now) -> list[Output]:
         outputs: list[Output] = []
         for lease in leases:
             book = self._books.get(lease.job)
             if book is not None and book.give_back_lease(lease.lease):
-                outputs.extend([*self._wake(book), *self._tell(book, now)])
+                outputs.extend([*self._tell(book, now), *self._wake(book)])
         return outputs
 
     # peers
@@ -470,7 +471,7 @@ class Dispatcher:
                 fields = {"lease": lease, "peer": changed.peer, "state": changed.state, "frames": book.give_back_lease(lease)}
                 outputs.append(Notice("frames_requeued", "warning", job, fields))
             if lost:
-                outputs.extend([*self._wake(book), *self._tell(book, now)])
+                outputs.extend([*self._tell(book, now), *self._wake(book)])
         return outputs
 
     def _wake(self, book: Holdings) -> list[Output]:
@@ -487,7 +488,9 @@ class Dispatcher:
         return 0 if card is None else card.slots_free
 
     def _tell(self, book: Holdings, now: Now) -> list[Output]:
-        """Say what is going on, when it differs from what was said last."""
+        """Say what is going on, when it differs from what was said last.
+
+        Goes out before any message: one to this very peer is answered at once, and what that leads to is newer."""
         waits = why_waiting(book, self._cards()) if book.waiting and not book.running else []
         said = WorkProgress(book.work.job, book.running, eta_s(book), tuple(waits[: limits.REASONS_PER_SUMMARY_MAX]))
         if self._progress.get(book.work.job) == said or book.work.job not in self._books:

@@ -14,7 +14,7 @@ from protocol.events import BlobsEnded, DrainAsked, StreamFailed, StreamReceived
 from protocol.ids import JobId, LeaseId, PeerId
 from protocol.jobs.results import Failure, FrameResult, Inspection
 from protocol.scheduling.dispatcher import Dispatcher
-from protocol.signals import FrameCommitted, SceneInspected, WorkClosed, WorkProgress
+from protocol.signals import FrameCommitted, SceneInspected, Send, WorkClosed, WorkProgress
 from protocol.wire.work import Granted, InspectReport, Lease, Nothing, Release, Renew, Reported, Revoke, Wake
 from tests.playbook import Playbook
 from tests.protocol.making import (
@@ -92,6 +92,17 @@ def test_a_lease_says_all_that_a_thief_needs():
     assert lease.attempts[0].owner == ME
     assert lease.ttl_s == limits.LEASE_TTL_S
     assert lease.blender == "5.0"
+
+
+def test_what_goes_on_is_said_before_any_message_since_one_to_ourselves_is_answered_at_once():
+    book = begin(ANNA).feed(work("1-9")).forget()
+    book.feed(StreamReceived(ANNA, steal()))
+    assert [type(one) for one in book.out][:2] == [WorkProgress, Send]
+    (lease,) = sent(book, Granted, ANNA)[0].leases
+    book.forget()
+    tell(book, ANNA, lease, 1, failed())
+    kinds = [type(one) for one in book.out]
+    assert kinds.index(WorkProgress) < kinds.index(Send)
 
 
 def test_every_slot_that_asks_gets_a_lease_and_no_frame_twice():
