@@ -30,7 +30,7 @@ class Promise:
 class HeldJob:
     """A job that this peer holds; only an owner uses more than the fold. Invariant: `copies` is about `fold`."""
 
-    __slots__ = ("activity", "copies", "dirty", "fold", "opened", "promises", "published", "published_at")
+    __slots__ = ("activity", "copies", "dirty", "fold", "opened", "promises", "published", "published_at", "rival")
 
     def __init__(self, job: JobId) -> None:
         self.fold = JobFold(job)
@@ -41,6 +41,7 @@ class HeldJob:
         self.published: JobView | None = None
         self.published_at = 0.0
         self.dirty = False
+        self.rival: PeerId | None = None  # owns it too, by a greater fence, and is not known to hold our facts
 
     @property
     def owner(self) -> PeerId:

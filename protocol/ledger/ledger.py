@@ -108,8 +108,7 @@ class Ledger:
             case PeerChanged():
                 return self._peer(event, now)
             case SummaryChanged(job, seen):
-                self._summary(job, seen)
-                return []
+                return self._summary(job, seen, now)
             case WorkProgress():
                 return self._progress(event, now)
             case FrameCommitted():
@@ -426,11 +425,20 @@ class Ledger:
         self._wake_rounds(now)
         return outputs
 
-    def _summary(self, job: JobId, seen: JobView | None) -> None:
+    def _summary(self, job: JobId, seen: JobView | None, now: Now) -> list[Output]:
+        """What others say of a job. Of two owners the lesser fence brings the greater everything, and then steps down."""
         if seen is None or seen.owner == self._me:
             self._heard.pop(job, None)
-        else:
-            self._heard[job] = seen
+            return []
+        self._heard[job] = seen
+        held = self._jobs.get(job)
+        if held is None or held.owner != self._me or held.rival == seen.owner:
+            return []
+        if Fence(seen.epoch, seen.owner) <= held.fold.fence:
+            return []
+        held.rival = seen.owner
+        self._wake_rounds(now)
+        return self._push(held, seen.owner, always=True)
 
     def _record_replicas(self, held: HeldJob, now: Now) -> list[Output]:
         fold = held.fold

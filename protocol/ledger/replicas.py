@@ -60,11 +60,12 @@ class Replicas:
     def targets(self, held: HeldJob) -> list[PeerId]:
         """To whom this peer must bring the job's facts now.
 
-        An owner: the replicas that should hold it. Who owned it once: the owner, so that it merges before this peer forgets
-        about it. Anybody else: nobody.
+        An owner: the replicas that should hold it, and whoever owns it by a greater fence. Who owned it once: the owner, so
+        that it merges before this peer forgets about it. Anybody else: nobody.
         """
         if held.owner == self._me:
-            return [peer for peer in self.wanted(held) if peer != self._me]
+            rivals = [held.rival] if held.rival is not None and self.is_live(held.rival) else []
+            return [peer for peer in dict.fromkeys([*rivals, *self.wanted(held)]) if peer != self._me]
         return [held.owner] if self._me in held.fold.owners and self.is_live(held.owner) else []
 
     def lacking(self, held: HeldJob) -> list[PeerId]:

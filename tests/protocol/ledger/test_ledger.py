@@ -421,3 +421,22 @@ def test_progress_shows_and_an_idle_ledger_wants_no_deadline():
     book.wait(10.0)
     assert book.machine.next_deadline() is None
     assert book.take(Notice, event="job_completed")
+
+
+def test_two_owners_that_share_no_replica_meet_through_their_summaries():
+    greater = PeerId("f" * 64)
+    book, job = accepted_job(ANNA)
+    book.feed(changed(greater)).forget()
+    book.feed(SummaryChanged(job, job_view(job, owner=PeerId("0" * 64))))
+    assert sent(book, Facts) == [], "a lesser one comes to us"
+    book.feed(SummaryChanged(job, job_view(job, owner=greater)))
+    assert len(sent(book, Facts, greater)) == 1
+    book.wait(3.0)
+    assert sent(book, Facts, greater), "until it has answered"
+    theirs = facts(Owner(fence(greater)), author=OTHER_AUTHOR, job=job)
+    versions = ((OTHER_AUTHOR, 1), *book.machine.fold(job).versions.items())
+    book.feed(StreamReceived(greater, Facts(job, tuple(theirs), versions, replicate=False)))
+    assert book.machine.fold(job).fence == fence(greater)
+    assert not book.machine.owns(job)
+    book.forget().wait(5.0)
+    assert sent(book, Facts) == []

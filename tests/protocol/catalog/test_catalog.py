@@ -1,0 +1,164 @@
+"""Every peer's records reach every other peer, whatever is lost, and nobody else writes them."""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+import pytest
+
+from protocol import limits
+from protocol.catalog.catalog import Catalog
+from protocol.events import StreamReceived
+from protocol.ids import Address, PeerId
+from protocol.kernel import Now
+from protocol.signals import CatalogChanged, MemberChanged, MemberState, Publish, Send
+from protocol.wire.work import CatalogDelta, CatalogRoot, CatalogVersions
+from tests.playbook import Playbook
+from tests.protocol.making import ANNA, BEN, CARL, ME, sent
+
+
+def member(who: PeerId, state: MemberState = "alive") -> MemberChanged:
+    return MemberChanged(who, state, 1, Address("10.0.0.1", 7400), 7401, b"")
+
+
+def begin(*peers: PeerId, me: PeerId = ME, run_epoch: int = 1) -> Playbook:
+    book = Playbook(Catalog(me=me, run_epoch=run_epoch, random=Random(1)))
+    return book.feed(*(member(one) for one in peers)).forget()
+
+
+def delta(writer: PeerId, epoch: int, base: int, *records: tuple[str, bytes | None]) -> CatalogDelta:
+    rows = tuple((writer, base + at, key, value) for at, (key, value) in enumerate(records, start=1))
+    return CatalogDelta(((writer, epoch, base, base + len(records)),), rows)
+
+
+def test_a_change_is_pushed_at_once_and_the_same_again_is_not():
+    book = begin(ANNA, BEN).feed(Publish("card", b"1"), Publish("card", b"1"))
+    assert {one.peer for one in book.take(Send)} == {ANNA, BEN}
+    assert book.take(CatalogChanged) == [CatalogChanged(ME, "card", b"1")]
+    assert book.machine.get(ME, "card") == b"1"
+
+
+def test_what_others_say_is_taken_in_order():
+    book = begin(ANNA).feed(StreamReceived(ANNA, delta(ANNA, 1, 0, ("a", b"1"), ("b", b"2"))))
+    book.feed(StreamReceived(ANNA, delta(ANNA, 1, 2, ("a", None))))
+    assert book.take(CatalogChanged)[-1] == CatalogChanged(ANNA, "a", None)
+    assert book.machine.get(ANNA, "b") == b"2"
+
+
+def test_a_gap_is_not_taken_but_asked_about():
+    book = begin(ANNA).feed(StreamReceived(ANNA, delta(ANNA, 1, 5, ("a", b"1"))))
+    book.expect_no(CatalogChanged)
+    assert sent(book, CatalogVersions, ANNA)
+    book.feed(StreamReceived(ANNA, delta(ANNA, 1, 0, *((f"k{at}", b"") for at in range(6)))))
+    assert len(book.take(CatalogChanged)) == 6
+
+
+def test_old_news_is_ignored():
+    new = delta(ANNA, 1, 0, ("a", b"1"), ("a", b"2"))
+    book = begin(ANNA).feed(StreamReceived(ANNA, new)).forget().feed(StreamReceived(BEN, delta(ANNA, 1, 0, ("a", b"1"))))
+    book.expect_no(CatalogChanged)
+    assert book.machine.get(ANNA, "a") == b"2"
+
+
+def test_a_restarted_writer_replaces_everything_it_said_before():
+    book = begin(ANNA).feed(StreamReceived(ANNA, delta(ANNA, 1, 0, ("a", b"1"), ("b", b"1")))).forget()
+    book.feed(StreamReceived(ANNA, delta(ANNA, 2, 0, ("b", b"2"))))
+    assert book.take(CatalogChanged) == [CatalogChanged(ANNA, "a", None), CatalogChanged(ANNA, "b", b"2")]
+    book.feed(StreamReceived(BEN, delta(ANNA, 1, 2, ("a", b"9")))).expect_no(CatalogChanged)
+
+
+def test_nobody_writes_in_our_name():
+    book = begin(ANNA).feed(StreamReceived(ANNA, delta(ME, 99, 0, ("card", b"forged")))).expect_no(CatalogChanged)
+    assert book.machine.get(ME, "card") is None
+
+
+def test_rounds_compare_roots_with_one_peer_and_stop_when_nobody_is_there():
+    book = begin(ANNA).wait(3.0)
+    assert len(sent(book, CatalogRoot, ANNA)) >= 2
+    book.feed(member(ANNA, "dead")).wait(3.0)
+    assert book.machine.next_deadline() is None
+
+
+def test_equal_roots_end_a_round_and_different_ones_lead_to_what_is_missing():
+    book = begin(ANNA).feed(Publish("card", b"1")).forget()
+    assert not book.feed(StreamReceived(ANNA, CatalogRoot(book.machine.root()))).take(Send)
+    book.feed(StreamReceived(ANNA, CatalogRoot(bytes(16))))
+    assert sent(book, CatalogVersions, ANNA)[0].reply
+    book.feed(StreamReceived(ANNA, CatalogVersions((), reply=True)))
+    assert sent(book, CatalogDelta, ANNA)[0].records == ((ME, 1, "card", b"1"),)
+
+
+def test_in_a_large_mesh_only_a_few_are_told_at_once():
+    book = begin(*(PeerId(f"{at:064x}") for at in range(limits.CATALOG_PUSH_PEERS + 1))).feed(Publish("card", b"1"))
+    assert len(book.take(Send)) == 3
+
+
+def test_much_is_sent_in_messages_that_fit_and_each_is_complete_in_itself():
+    book = begin(ANNA)
+    for at in range(100):
+        book.feed(Publish(f"job/{at}", bytes(60_000)))
+    book.forget().feed(StreamReceived(ANNA, CatalogVersions((), reply=True)))
+    deltas = sent(book, CatalogDelta, ANNA)
+    assert len(deltas) > 1
+    taker = begin(ME, me=ANNA)
+    for one in deltas:
+        assert sum(len(value or b"") for *_, value in one.records) < limits.MESSAGE_BYTES_MAX
+        taker.feed(StreamReceived(ME, one))
+    assert all(taker.machine.get(ME, f"job/{at}") == bytes(60_000) for at in range(100))
+
+
+class Mesh:
+    """Catalogues that write to each other through a lossy wire, without membership."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.peers = (ME, ANNA, BEN, CARL)
+        self.runs = dict.fromkeys(self.peers, 0)
+        self.catalogs: dict[PeerId, Catalog] = {}
+        self.wire: deque[tuple[PeerId, PeerId, object]] = deque()
+        self.now_s = 0.0
+        for one in self.peers:
+            self.start(one)
+
+    def start(self, one: PeerId) -> None:
+        self.runs[one] += 1
+        self.catalogs[one] = Catalog(me=one, run_epoch=self.runs[one], random=Random(self.random.random()))
+        for other in self.peers:
+            if other != one:
+                self.feed(one, member(other))
+
+    def feed(self, one: PeerId, event: object) -> None:
+        outputs = self.catalogs[one].handle(event, Now(self.now_s, 0))  # type: ignore[arg-type]
+        self.wire.extend((one, out.peer, out.message) for out in outputs if isinstance(out, Send))
+
+    def deliver(self, loss: float) -> None:
+        while self.wire:
+            source, target, message = self.wire.popleft()
+            if self.random.random() >= loss:
+                self.feed(target, StreamReceived(source, message))  # type: ignore[arg-type]
+
+    def round(self, loss: float) -> None:
+        self.now_s += 1.5
+        for one, catalog in self.catalogs.items():
+            outputs = catalog.on_deadline(Now(self.now_s, 0))
+            self.wire.extend((one, out.peer, out.message) for out in outputs if isinstance(out, Send))
+        self.deliver(loss)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_after_losses_and_restarts_all_agree(seed: int):
+    mesh = Mesh(seed)
+    for step in range(60):
+        one = mesh.random.choice(mesh.peers)
+        if mesh.random.random() < 0.1:
+            mesh.start(one)
+        value = None if mesh.random.random() < 0.2 else f"{step}".encode()
+        mesh.feed(one, Publish(f"key {mesh.random.randint(1, 5)}", value))
+        mesh.deliver(0.5)
+    for _ in range(12):
+        mesh.round(0.0)
+    assert len({catalog.root() for catalog in mesh.catalogs.values()}) == 1
+    for writer in mesh.peers:
+        said = [[catalog.get(writer, f"key {at}") for at in range(1, 6)] for catalog in mesh.catalogs.values()]
+        assert all(one == said[0] for one in said)
