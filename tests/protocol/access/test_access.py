@@ -301,3 +301,13 @@ def test_nobody_is_asked_when_nobody_is_there():
     assert site.machine.next_deadline() is None
     site.tell(member(1), 11)
     assert site.machine.next_deadline() == 11 + limits.ACCESS_ROUND_S
+
+
+def test_whoever_asks_and_knows_more_tells_it_too():
+    old, new = Site.start(0), Site.start(1)
+    old.tell(create(key(1)))
+    mesh = Mesh(0)
+    mesh.sites = {peer_id(0): old, peer_id(1): new}
+    old.tell(member(1))  # the new one has not heard of the old one yet
+    mesh.deliver()
+    assert new.machine.records() == old.machine.records()
