@@ -32,17 +32,21 @@ _log = structlog.get_logger("rendermesh")
 @dataclass(frozen=True, slots=True)
 class Situation:
     """What a peer sees: how many keys, who is live (itself included), whether it has compared its keys with somebody's, and
-    how long it waits for others (0: nobody can be there)."""
+    how long it waits for others (0: nobody can be there). `insists`: its operator wants another key, whatever there is."""
 
     me: PeerId
     keys: int
     live: Sequence[PeerId]
     synced: bool
     patience_s: float
+    insists: bool = False
 
 
 def verdict(seen: Situation, *, waited_s: float) -> Literal["make", "wait", "never"]:
-    """What a peer without an admin key of its own does about it. A mesh that has had any key never gets one in this way."""
+    """What a peer without an admin key of its own does about it. A mesh that has had any key never gets one in this way,
+    unless an operator on a peer's own account asks for it (who has the mesh key, and with it everything)."""
+    if seen.insists:
+        return "make"
     if seen.keys:
         return "never"
     if seen.patience_s <= 0 and len(seen.live) <= 1:
@@ -74,14 +78,15 @@ async def ensure_admin_key(
     except (Invalid, OSError) as error:  # the peer goes on: its door is closed, and its log says why
         _log.error("admin_key_failed", path=str(path), reason=str(error))
         return None
-    while not look().keys:
+    while look().insists or not look().keys:
         try:
             await register(drawn, name="admin", role="admin")
+            break
         except Unavailable as error:  # the disk is full: the door stays closed until it is not
             _log.warning("admin_key_waits", reason=error.message)
             await asyncio.sleep(RETRY_S)
         except Conflict as error:
-            _log.warning("admin_key_refused", reason=error.message)
+            _log.warning("admin_key_refused", reason=f"{error.message}, or remove {path} if its key was revoked")
             return None
     _log.info("admin_key_made", path=str(path))
     return path

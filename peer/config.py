@@ -83,6 +83,7 @@ _OPTIONS: Final = (
     _Option("replicas", "N", "peers that keep each job's state (default 3)"),
     _Option("scene", "FILE", "default scene for the simple endpoints", env="BLEND_FILE_PATH"),
     _Option("http", "tls|plain", "what the user port speaks (default: tls with a mesh key, else plain)"),
+    _Option("new_admin_key", "", "make another admin key at this start, where the old ones are lost", switch=True),
     _Option("anonymous_role", "ROLE", "what callers without a token may do: none, viewer, submitter, operator, admin"),
     _Option("log_format", "json|console", "default: console on a terminal, else json"),
     _Option("log_level", "LEVEL", "debug, info, warning or error (default info)"),

@@ -47,6 +47,7 @@ def situation(settings: Settings, node: Node) -> Situation:
     return Situation(
         me=node.me, keys=len(node.access.records()), live=node.roster.live(), synced=node.access.synced,
         patience_s=patience_s(settings),
+        insists=settings.new_admin_key,
     )  # fmt: skip
 
 

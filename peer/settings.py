@@ -151,6 +151,7 @@ class Settings(BaseModel):
     replicas: Annotated[int, _int(1, limits.REPLICAS_MAX)] = 3
     scene: Annotated[Path, BeforeValidator(_path)] | None = None
     http: Literal["tls", "plain"] | None = None
+    new_admin_key: Annotated[bool, BeforeValidator(_switch)] = False
     anonymous_role: Literal["none", "viewer", "submitter", "operator", "admin"] = "none"
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -283,6 +284,8 @@ class Settings(BaseModel):
                 "`peerctl keygen > mesh.key`, copy it to every peer and start each with --mesh-key-file mesh.key "
                 "(or --insecure, in a closed lab only)"
             )
+        if self.new_admin_key and self.mesh_key is None:
+            raise ValueError("new_admin_key is set and there is no mesh key: without one no login is needed on this machine")
         if self.http == "tls" and self.insecure:
             raise ValueError("http is tls and insecure is set: certificates come from the mesh key, and there is none")
         return self

@@ -35,6 +35,7 @@ JOINED = replace(JOINING, live=(A, B), synced=True)
         (replace(JOINED, me=B), 30.0, "make"),
         (replace(JOINED, keys=1), 30.0, "never"),
         (replace(JOINING, live=(A, B), synced=False, me=A), 0, "wait"),
+        (replace(JOINED, keys=3, insists=True), 0, "make"),
     ],
 )
 def test_who_makes_the_first_key(seen: Situation, waited_s: float, said: str):
@@ -119,3 +120,10 @@ async def test_a_file_that_cannot_be_used_leaves_the_door_closed_and_the_peer_ru
     mesh = Mesh(ALONE)
     assert await ensure_admin_key(tmp_path, mesh.look, mesh.register) is None
     assert not mesh.records
+
+
+async def test_an_operator_who_has_lost_the_key_gets_another_and_the_same_at_each_start(tmp_path: Path):
+    mesh = Mesh(replace(ALONE, keys=2, insists=True))
+    for _ in range(2):
+        assert await ensure_admin_key(tmp_path, mesh.look, mesh.register) == tmp_path / ADMIN_KEY_FILE
+    assert len(mesh.records) == 1

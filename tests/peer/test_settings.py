@@ -154,3 +154,9 @@ def test_the_key_is_in_no_error():
     with pytest.raises(ValidationError) as caught:
         Settings.model_validate({"insecure": True, "mesh_key": "canary-key"})
     assert "canary" not in text + str(caught.value)
+
+
+def test_another_admin_key_needs_a_mesh_key() -> None:
+    with pytest.raises(ValueError, match="no mesh key"):
+        Settings(new_admin_key=True)
+    assert Settings(new_admin_key=True, mesh_key="rendermesh-key-1:x").new_admin_key
