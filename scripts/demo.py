@@ -245,7 +245,7 @@ class Mesh:
         folder = self.run / name
         folder.mkdir()
         command = [str(PROGRAMS / "peerd"), "--config", str(config), "--name", name, "--port", "0", "--mesh", self.name]
-        command += ["--data-dir", str(folder / "data"), "--preset", "local", "--log-format", "json"]
+        command += ["--data-dir", str(folder / "data"), "--preset", "local", "--discovery", "static", "--log-format", "json"]
         if self.peers:
             command += ["--join", self.peers[0].url.removeprefix("http://")]
         log = folder / "peerd.log"

@@ -1,0 +1,120 @@
+"""peerctl against real peers: what is interrupted says how it goes on, and what is asked of one peer another can answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+from tests.waiting import wait_until
+
+SLOW = ("--renderer", "null", "--setting", "frame_ms=300")
+
+
+async def test_ctrl_c_in_a_wait_ends_the_waiting_alone_and_says_how_to_follow(mesh):
+    first, second = await mesh.start_many("first", "second")
+    waiting = mesh.begin_peerctl(first, "submit", *SLOW, "-f", "1-20", "--wait")
+    await wait_until(lambda: any(row["frames"]["done"] >= 1 for row in first.get("/jobs")["jobs"]), 30)
+    waiting.send_signal(signal.SIGINT)
+    _, said = waiting.communicate(timeout=20)
+    assert waiting.returncode == 130
+    [job] = first.get("/jobs")["jobs"]
+    assert f"peerctl job {job['id']}" in said
+    assert "goes on" in said
+    assert (await second.until_ended(job["id"]))["state"] == "completed"
+
+
+async def test_a_wait_outlives_the_peer_that_was_asked(mesh):
+    """The client has learnt the other peers; the job is the owner's, and it was another one that was asked."""
+    owner, asked = await mesh.start_many("owner", "asked")
+    job = owner.submit(frames="1-30", settings={"frame_ms": 300})
+    folder = mesh.folder / "out"
+    waiting = mesh.begin_peerctl(asked, "submit", *SLOW, "-f", "1-4", "--wait", "--fetch", str(folder))
+    assert waiting.wait(60) == 0, waiting.communicate()
+    waiting.communicate()
+    assert len(list(folder.iterdir())) == 4
+    asked.kill()
+    assert (await owner.until_ended(job))["state"] == "completed"
+
+
+async def test_the_day_of_a_user_in_verbs(mesh):
+    first, second = await mesh.start_many("first", "second")
+
+    def run(*arguments: str, code: int = 0) -> str:
+        done = mesh.peerctl(second, *arguments)
+        assert done.returncode == code, (arguments, done.stdout, done.stderr)
+        return done.stdout
+
+    assert "2 of 2 peers alive" in run("status")
+    job = run("submit", *SLOW, "-f", "1-12", "--name", "castle", "-o", "name").strip()
+    assert run("jobs", "-o", "name").split() == [job]
+    run("priority", "castle", "90")
+    run("pause", "castle")
+    assert json.loads(run("job", "castle", "--json"))["state"] == "paused"
+    run("resume", "castle")
+    assert (await first.until_ended(job))["state"] == "completed"
+    assert "castle" in run("jobs")
+    assert len(json.loads(run("frames", "@last", "--json"))["frames"]) == 12
+    assert "null renderer: frame 3" in run("logs", "castle", "--frame", "3")
+    folder = mesh.folder / "castle"
+    run("fetch", "castle", "-d", str(folder))
+    assert sorted(path.name for path in folder.iterdir()) == [f"castle_{number:04d}.png" for number in range(1, 13)]
+    again = json.loads(run("fetch", "castle", "-d", str(folder), "--json"))
+    assert (again["fetched"], again["kept"]) == (0, 12)
+    assert "frame_committed" in run("events")
+    assert {row["name"] for row in json.loads(run("peers", "--json"))["peers"]} == {"first", "second"}
+    run("drain", "first")
+    await wait_until(lambda: first.get(f"/peers/{first.id}")["draining"])
+    run("undrain", "first")
+    assert re.search(r"port\s+\S+\s+flag --port", run("config", "show"))
+    run("rm", "castle")
+    run("job", "castle", code=3)
+
+
+async def test_a_cancelled_job_keeps_its_finished_frames_and_ends_with_1(mesh):
+    [peer] = await mesh.start_many("alone")
+    job = peer.submit(frames="1-200", settings={"frame_ms": 100})
+    await wait_until(lambda: peer.job(job)["frames"]["done"] >= 2, 30)
+    assert mesh.peerctl(peer, "cancel", job).returncode == 0
+    assert (await peer.until_ended(job))["state"] == "cancelled"
+    folder = mesh.folder / "some"
+    assert mesh.peerctl(peer, "fetch", job, "-d", str(folder)).returncode == 9
+    assert 2 <= len(list(folder.iterdir())) < 200
+
+
+async def test_failed_frames_can_be_fetched_around_and_tried_again(mesh):
+    [peer] = await mesh.start_many("alone")
+    folder = mesh.folder / "out"
+    arguments = ("--renderer", "null", "--setting", "fail_frames=[2]", "--max-attempts", "1", "-f", "1-3")
+    done = mesh.peerctl(peer, "submit", *arguments, "--wait", "--fetch", str(folder))
+    assert done.returncode in (1, 9), done.stderr
+    assert len(list(folder.iterdir())) == 2
+    [job] = peer.get("/jobs")["jobs"]
+    assert "frame 2" in mesh.peerctl(peer, "why", job["id"]).stdout
+    assert mesh.peerctl(peer, "retry", job["id"]).returncode == 0
+    await wait_until(lambda: peer.frames(job["id"])[1]["attempts"] >= 1 and peer.job(job["id"])["state"] == "failed", 30)
+
+
+async def test_no_peer_there_ends_with_7_and_names_peerd(mesh):
+    done = mesh.peerctl(None, "status", "-H", "127.0.0.1:9")
+    assert done.returncode == 7
+    assert "peerd" in done.stderr
+
+
+async def test_doctor_examines_this_machine(mesh):
+    [peer] = await mesh.start_many("alone")
+    done = mesh.peerctl(peer, "doctor", "--json")
+    names = {check["name"] for check in json.loads(done.stdout)["checks"]}
+    assert {"port", "peer"} & names
+    assert done.returncode in (0, 1)
+
+
+async def test_a_settings_file_is_checked_without_a_start(mesh):
+    good, bad = Path(mesh.folder / "good.toml"), Path(mesh.folder / "bad.toml")
+    good.write_text('name = "oak"\nslots = 2\n')
+    bad.write_text('nmae = "oak"\n')
+    assert mesh.peerctl(None, "config", "validate", str(good)).returncode == 0
+    done = mesh.peerctl(None, "config", "validate", str(bad))
+    assert done.returncode == 10
+    assert "'name'" in done.stdout + done.stderr
