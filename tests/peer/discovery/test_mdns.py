@@ -211,20 +211,73 @@ asyncio.run(main())
 """
 
 
-def in_namespace(setup: str, bind: str, *words: str) -> str:
-    """Run two peers in a network namespace of their own. Returns what they print."""
+ON_TWO_LINKS = """
+import asyncio, socket, sys
+from peer.discovery.links import list_interfaces
+from peer.discovery.mdns import MdnsProvider
+from tests.peer.discovery.adverts import Ear, make_advert
+from tests.waiting import wait_until
+
+async def main():
+    ear, advert = Ear(), make_advert(bind="0.0.0.0")
+    wires, heard = {}, {"lan1": b"", "wan1": b""}
+    for name in heard:  # the far ends, on which all that goes over the wire can be seen
+        wires[name] = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        wires[name].bind((name, 0x0800))
+        wires[name].setblocking(False)
+    plugged = ["lan0"]
+    plugged_in = lambda: [one for one in list_interfaces() if one.name in plugged]
+    provider = MdnsProvider(advert, on_notice=ear.notices.append, again_s=0.1, interfaces=plugged_in)
+    task = asyncio.create_task(provider.run(ear.hear))
+
+    def told_thrice(*names):
+        for name, wire in wires.items():
+            try:
+                while True:
+                    heard[name] += wire.recv(65_535)
+            except BlockingIOError:
+                pass
+        return all(heard[name].count(advert.peer.encode()) >= 3 for name in names)
+
+    await wait_until(lambda: told_thrice("lan1"))
+    plugged.append("wan0")
+    await wait_until(lambda: told_thrice("lan1", "wan1"))
+    task.cancel()
+    await asyncio.wait([task])
+    record = lambda last: b"\\x00\\x04" + bytes([10, 9, last, 2])  # length and data of an A record
+    print([[record(last) in heard[name] for last in (1, 2)] for name in ("lan1", "wan1")])
+    print(any((advert.label + "-2").encode() in wire for wire in heard.values()), *ear.errors)
+
+asyncio.run(main())
+"""
+
+
+def in_namespace(setup: str, *words: str, script: str = IN_NAMESPACE) -> str:
+    """Run a script, by default two peers, in a network namespace of its own. Returns what it prints."""
     if os.geteuid() != 0 or shutil.which("unshare") is None or shutil.which("ip") is None:
         pytest.skip("needs root, unshare and ip")
-    command = f'{setup}\nexec "$0" -c "$1" "$2" "$3" "$4"'
+    command = f'{setup}\nprogram="$0"; exec "$program" -c "$@"'
     ran = subprocess.run(
-        ["unshare", "--net", "sh", "-ec", command, sys.executable, IN_NAMESPACE, bind, *words],
+        ["unshare", "--net", "sh", "-ec", command, sys.executable, script, *words],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     return ran.stdout.strip()
 
 
-VETH = "ip link add lan0 type veth peer name lan1; ip addr add 10.9.0.2/24 dev lan0; ip link set lan0 up; ip link set lan1 up"
+def cable(near: str, far: str, address: str) -> str:
+    """Commands that lay a cable whose near end has an address."""
+    ends = f"ip link set {near} up; ip link set {far} up"
+    return f"ip link add {near} type veth peer name {far}; ip addr add {address}/24 dev {near}; {ends}"
+
+
+VETH = cable("lan0", "lan1", "10.9.0.2")
+
+
+@pytest.mark.namespaces
+def test_each_link_hears_its_own_address_only_and_we_are_no_rival_of_ourselves():
+    setup = f"{cable('lan0', 'lan1', '10.9.1.2')}; {cable('wan0', 'wan1', '10.9.2.2')}"
+    assert in_namespace(setup, script=ON_TWO_LINKS).splitlines() == ["[[True, False], [False, True]]", "False"]
 
 
 @pytest.mark.namespaces
