@@ -64,7 +64,7 @@ class Probes:
         except TimeoutError:
             return "critical", f"no answer within {spec.timeout_s:g} s from {_shown(spec)}"
         except (OSError, aiohttp.ClientError, ValueError) as error:
-            return "critical", f"{_shown(spec)}: {str(error) or type(error).__name__}"
+            return "critical", f"{_shown(spec)}: {_reason(error)}"
 
     async def close(self) -> None:
         """Break off what runs."""
@@ -159,6 +159,12 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in the system's words rather than the library's."""
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return str(cause) or type(cause).__name__
 
 
 def _shown(spec: CheckSpec) -> str:

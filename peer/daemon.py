@@ -52,6 +52,7 @@ from peer.store.folder import Store, open_store
 from peer.telemetry.looplag import watch_loop_lag
 from peer.telemetry.metrics import Metrics
 from peer.telemetry.notices import NoticeMetrics
+from peer.vitals import Vitals
 from peer.web.app import make_app, make_forwarded_handler, serving
 from peer.web.site import WebOptions
 from peer.workshop import Workshop
@@ -160,7 +161,10 @@ class Daemon:
         fetcher = BlobFetcher(client, store.blobs, node.roster.stream_address)
         stack.push_async_callback(fetcher.close)
         workshop = self._workshop(store, engine)
-        checks = SelfChecks(folder=settings.data_dir, tell=engine.tell)
+        vitals = Vitals(
+            settings.data_dir, last_turn_s=lambda: engine.last_step_at, gpus=lambda: _gpus(node.roster.card)
+        )  # fmt: skip
+        checks = SelfChecks(folder=settings.data_dir, tell=engine.tell, vitals=vitals)
         probes = Probes(targets, engine.tell)
         stack.push_async_callback(probes.close)
         hands = PeerHands(
@@ -455,6 +459,10 @@ class _Forwarding:
 def _store_changed(checks: SelfChecks, error: Exception | None) -> None:
     checks.store_error = error
     checks.soon()
+
+
+def _gpus(card: PeerCard) -> tuple[str, ...]:
+    return tuple(device for one in card.capabilities for device in one.devices if device.lower() != "cpu")
 
 
 def _major_minor(version: str) -> tuple[int, int]:

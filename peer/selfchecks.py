@@ -1,4 +1,4 @@
-"""A peer's checks of itself: disk space, the store, the renderer, the age of the event loop.
+"""A peer's checks of itself: disk space, the store, the renderer, and its vitals (`peer.vitals`).
 
 Decides thresholds only; a critical peer takes no work and says why (the roster publishes it).
 """
@@ -11,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from peer.vitals import Vitals
 from protocol.events import HealthChanged
 
 Check = tuple[str, Literal["passing", "warning", "critical"], str]
 DISK_CRITICAL_BYTES = 256 * 2**20
 DISK_WARNING_BYTES = 2 * 2**30
 CHECK_INTERVAL_S = 5.0
+FIGURES = ("disk", "memory", "fsync")  # whose text changes all the time
 
 
 def disk_check(free_bytes: int, folder: Path) -> Check:
@@ -44,9 +46,10 @@ def renderer_check(found: tuple[str, ...] | None, reasons: tuple[str, ...]) -> C
 class SelfChecks:
     """Runs the checks every few seconds and at once when told; tells only what has changed."""
 
-    def __init__(self, *, folder: Path, tell: Callable[[HealthChanged], None]) -> None:
+    def __init__(self, *, folder: Path, tell: Callable[[HealthChanged], None], vitals: Vitals | None = None) -> None:
         self._folder = folder
         self._tell = tell
+        self._vitals = vitals
         self._said: tuple[Check, ...] | None = None
         self._again = asyncio.Event()
         self.store_error: Exception | None = None
@@ -75,11 +78,12 @@ class SelfChecks:
         except OSError as error:
             text = f"the data folder {self._folder} is gone: {error.strerror}; restart the peer with another one"
             disk = ("disk", "critical", text)
-        checks = (disk, store_check(self.store_error), renderer_check(self.renderers, self.reasons))
+        vitals = await self._vitals.look() if self._vitals is not None else ()
+        checks = (disk, store_check(self.store_error), renderer_check(self.renderers, self.reasons), *vitals)
         if self._said is None or _essence(checks) != _essence(self._said):
             self._said = checks
             self._tell(HealthChanged(checks))
 
 
 def _essence(checks: tuple[Check, ...]) -> tuple[tuple[str, ...], ...]:
-    return tuple((name, status) if name == "disk" else (name, status, output) for name, status, output in checks)
+    return tuple((name, status) if name in FIGURES else (name, status, output) for name, status, output in checks)

@@ -246,10 +246,10 @@ class Swim:
     def _force_leave(self, peer: PeerId, now_s: float) -> Refusal | bool:
         """A dead member counts as one that has left, here and, by gossip, everywhere. One that lives refutes it."""
         member = self._ctx.members.get(peer)
+        if peer == self._ctx.me.peer or (member is not None and member.up):
+            return Conflict("peer_alive", f"peer {peer[:8]} is alive; only a failed one can be made to leave")
         if member is None:
             return NotFound("no_such_peer", f"no peer {peer[:8]} is known")
-        if member.up or peer == self._ctx.me.peer:
-            return Conflict("peer_alive", f"peer {peer[:8]} is alive; only a failed one can be made to leave")
         self._desk.left(Left(peer, member.run_epoch, member.incarnation), now_s)
         return True
 

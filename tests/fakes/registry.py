@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from peer.bell import Bell
@@ -73,7 +73,7 @@ class FakeRegistry:
         self.probes.remove(probe)
         self._perform(self.health.handle(ended, self._now))
 
-    def _perform(self, outputs: list[object]) -> Reply | None:
+    def _perform(self, outputs: Sequence[object]) -> Reply | None:
         reply = None
         for output in outputs:
             if isinstance(output, Publish):
