@@ -54,22 +54,21 @@ class Peer:
             raise SystemExit(f"the submission failed: {done.stdout}{done.stderr}")
         return str(json.loads(done.stdout)["id"])
 
-    def finished(self, job: str, *, timeout_s: float = 600.0) -> dict[str, Any]:
-        """The job once it has ended. Ends the benchmark when it has not completed."""
-        until = time.monotonic() + timeout_s
-        while True:
-            view: dict[str, Any] = self.get(f"/api/v1/jobs/{job}")
-            if view["state"] == "completed":
-                return view
-            if view["state"] in ("failed", "cancelled", "held") or time.monotonic() > until:
-                raise SystemExit(f"the job is {view['state']}: {json.dumps(view, indent=1)}")
-            time.sleep(POLL_S)
+    def followed(self, job: str, *, timeout_s: float = 600.0) -> list[dict[str, Any]]:
+        """Everything that this peer notes about a job until it has completed; ends the benchmark when it does not.
 
-    def events(self, job: str) -> list[dict[str, Any]]:
-        """Everything that this peer noted about a job."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/jobs/{job}/events?follow=false", timeout=60) as answer:
-            lines = answer.read().decode().splitlines()
-        return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+        One stream instead of questions: a client that polls would be measured with the peer."""
+        rows: list[dict[str, Any]] = []
+        until = time.monotonic() + timeout_s
+        with urllib.request.urlopen(f"{self.url}/api/v1/jobs/{job}/events", timeout=timeout_s) as answer:
+            for line in answer:
+                if line.startswith(b"data: "):
+                    rows.append(json.loads(line[6:]))
+                    if rows[-1]["event"] == "job_completed":
+                        return rows
+                if time.monotonic() > until or (rows and rows[-1]["event"] in ("job_failed", "job_cancelled", "job_held")):
+                    break
+        raise SystemExit(f"the job has not completed: {json.dumps(self.get(f'/api/v1/jobs/{job}'), indent=1)}")
 
     def peak_bytes(self) -> int:
         """The peak resident set of the daemon itself. Linux."""

@@ -47,8 +47,7 @@ def mesh_pass(peer: Peer, scene: Path) -> float:
     """Seconds from the submission to the last commit."""
     submitted = time.time()
     job = peer.submit({"name": "bench"}, scene)
-    peer.finished(job)
-    commits = [event for event in peer.events(job) if event["event"] == "frame_committed"]
+    commits = [event for event in peer.followed(job) if event["event"] == "frame_committed"]
     if len(commits) != FRAMES:
         raise SystemExit(f"{len(commits)} commits for {FRAMES} frames")
     return max(dt.datetime.fromisoformat(event["time"]).timestamp() for event in commits) - submitted
