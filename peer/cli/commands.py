@@ -64,7 +64,8 @@ def root(context: click.Context, hosts: tuple[str, ...], cacert: str | None, out
     """Use a mesh of render peers: submit scenes, watch them, fetch the frames.
 
     JOB is an id, a unique prefix of one, a name, or @last. Without -H (or PEERCTL_HOST, comma separated) the peer of this
-    account is asked, else 127.0.0.1:7700. A token comes from PEERCTL_TOKEN or PEERCTL_TOKEN_FILE.
+    account is asked, else 127.0.0.1:7700, else one that mDNS finds (PEERCTL_DISCOVERY=none: never).
+    A token comes from PEERCTL_TOKEN or PEERCTL_TOKEN_FILE.
 
     Exit codes: 0 ok, 1 error or job failed, 2 usage, 3 not found, 4 unauthorised, 5 conflict, 6 busy or limited,
     7 unreachable, 8 timed out, 9 some frames failed or held, 10 refused by validation, 130 interrupted.
