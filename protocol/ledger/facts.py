@@ -46,7 +46,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What the scene is; fixes the job's frames. The one with the lowest attempt rules."""
+    """What the scene is; fixes the job's frames. One without an error rules, of those the one with the lowest attempt."""
 
     attempt: AttemptId
     peer: PeerId

@@ -224,8 +224,9 @@ class JobFold:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the owner's last word on the job still holds (nothing was retried since)."""
-        return self.closed is not None and self.closed.retries >= len(self.retries)
+        """Whether the owner's last word on the job still holds: nothing was retried since, and it is the owner of now who said
+        it. What a lesser owner concluded from fewer facts does not bind the greater one, which concludes anew."""
+        return self.closed is not None and self.closed.fence >= self.fence and self.closed.retries >= len(self.retries)
 
     @property
     def replicas(self) -> tuple[PeerId, ...]:
@@ -264,8 +265,9 @@ def _accepted_order(body: Accepted) -> tuple[str, int]:
     return body.only_on or "", body.wall_ms
 
 
-def _inspected_order(body: Inspected) -> tuple[AttemptId, PeerId, int]:
-    return body.attempt, body.peer, body.wall_ms
+def _inspected_order(body: Inspected) -> tuple[bool, AttemptId, PeerId, int]:
+    """Who could open the scene outranks who could not."""
+    return body.inspection.error is not None, body.attempt, body.peer, body.wall_ms
 
 
 def _winner_order(body: FrameEnded) -> tuple[int, AttemptId, PeerId, int]:
@@ -280,5 +282,5 @@ def _control_order(body: Control) -> tuple[int, int, PeerId, str]:
     return body.fence.epoch, body.counter, body.fence.peer, body.value
 
 
-def _closed_order(body: Closed) -> tuple[int, Fence, str, int]:
-    return body.retries, body.fence, body.state, body.wall_ms
+def _closed_order(body: Closed) -> tuple[Fence, int, str, int]:
+    return body.fence, body.retries, body.state, body.wall_ms

@@ -57,9 +57,10 @@ class Trouble:
         self._on = True
         faults = world.faults
         world.failpoint = self._failpoint
-        self._every(faults.link_every_s, self._cut_link)
+        if len(world.hosts) > 1:
+            self._every(faults.link_every_s, self._cut_link)
+            self._every(faults.partition_every_s, self._partition)
         self._every(faults.crash_every_s, self._crash)
-        self._every(faults.partition_every_s, self._partition)
         self._every(faults.jump_every_s, self._jump)
         self._every(faults.drain_every_s, self._drain)
 

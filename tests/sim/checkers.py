@@ -11,7 +11,7 @@ from typing import Any
 from protocol import limits
 from protocol.effects import Effect, Persist, Reply, SendStream
 from protocol.events import Event
-from protocol.ids import AuthorId, JobId, PeerId
+from protocol.ids import AuthorId, JobId, PeerId, RequestId
 from protocol.ledger.facts import Accepted, FrameEnded
 from protocol.ledger.fold import JobFold
 from protocol.records import ForgetJob, PutFact
@@ -106,8 +106,20 @@ class AcceptedOnEnoughDisks(Checker):
     def __init__(self, world: World, lost: AcceptedIsNeverLost) -> None:
         super().__init__(world)
         self._lost = lost
+        self._seen: dict[RequestId, int] = {}  # how many others could hold copies when the answer was decided
 
-    def replied(self, host: Host, value: Submitted) -> None:
+    def stepped(self, host: Host, event: Event | None, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Reply) and isinstance(effect.value, Submitted):
+                self._seen[effect.request] = len(self._usable(host))
+
+    def _usable(self, host: Host) -> list[PeerId]:
+        assert host.node is not None
+        roster = host.node.roster
+        cards = {peer: roster.card_of(peer) for peer in roster.live() if peer != host.peer}
+        return [peer for peer, card in cards.items() if card is None or not (card.draining or card.critical)]
+
+    def replied(self, host: Host, request: RequestId, value: Submitted) -> None:
         """The reply is leaving `host` now."""
         assert host.node is not None
         job = value.job.id
@@ -116,11 +128,9 @@ class AcceptedOnEnoughDisks(Checker):
             raise Unsafe(f"{host.name} says that {value.copies} peers hold {job[:6]}; {len(holding)} do")
         spec = host.node.spec(job)
         if value.created and spec is not None and spec.durability == "two":
-            others = [one for one in host.node.roster.live() if one != host.peer]
-            cards = [host.node.roster.card_of(one) for one in others]
-            usable = [card for card in cards if card is None or not (card.draining or card.critical)]
-            if value.copies < min(2, 1 + len(usable)):
-                raise Unsafe(f"{host.name} accepts {job[:6]} on one peer while it sees {len(usable)} others")
+            others = self._seen[request]
+            if value.copies < min(2, 1 + others):
+                raise Unsafe(f"{host.name} accepts {job[:6]} on one peer while it sees {others} others")
         self._lost.told(job)
 
     def _holds(self, host: Host, job: JobId) -> bool:
@@ -189,7 +199,7 @@ class Checkers:
 
     def _replied(self, host: Host, effect: Reply) -> None:
         if isinstance(effect.value, Submitted):
-            self.copies.replied(host, effect.value)
+            self.copies.replied(host, effect.request, effect.value)
         self._answer(host, effect)
 
 

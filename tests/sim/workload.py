@@ -8,7 +8,7 @@ from typing import Any
 
 from protocol.errors import Conflict, Invalid, NotFound, Refusal, Unavailable
 from protocol.events import ControlAsked, SubmitAsked
-from protocol.ids import JobId, RequestId
+from protocol.ids import Digest, JobId, RequestId
 from protocol.jobs.identity import canonical, job_id
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, make_manifest
 from protocol.jobs.results import Inspection
@@ -45,6 +45,7 @@ class Workload:
         self._world = world
         self._random = random
         self._open: dict[RequestId, tuple[Client, Host, int, str, str]] = {}
+        self._seen: dict[Digest, Inspection] = {}  # a scene is what it is, whoever renders it
         self._next = 0
         self.clients: list[Client] = []
         self.all_well = False
@@ -68,9 +69,8 @@ class Workload:
         manifest = EMPTY if null else self._scene(self._random.randint(0, 3))
         job = job_id(submitter="client", key=f"key {number}", spec_json=canonical(spec), scene=manifest.digest())
         truth = make_truth(self._random, self._world.faults, frames=range(1, last + 1))
-        if null:
-            truth = Truth(truth.seconds, truth.poison, Inspection(), truth.logs)
-        self._world.truths[job] = truth
+        seen = Inspection() if null else self._seen.setdefault(manifest.digest(), truth.inspection)
+        self._world.truths[job] = Truth(truth.seconds, truth.poison, seen, truth.logs)
         return Client(number, spec, manifest, job, self._random.choice(self._world.hosts))
 
     def _scene(self, number: int) -> Manifest:

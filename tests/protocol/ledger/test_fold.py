@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.ids import AuthorId
-from protocol.jobs.results import Inspection
+from protocol.jobs.results import Failure, Inspection
 from protocol.ledger.facts import Body, Closed, Control, Fact, Owner, ReplicaSet, Retried
 from protocol.ledger.fold import JobFold
 from tests.protocol.making import ANNA, BEN, JOB, ME, accepted, begun, done, ended, facts, failed, fence, folded, inspected, spec
@@ -147,3 +147,21 @@ def test_a_closed_job_opens_again_when_something_is_retried():
 def test_a_fact_names_the_blobs_that_it_needs():
     fold = folded(*begun())
     assert list(fold.blobs_of(facts(ended(1, 1, result=done(1)))[0])) == [(done(1).outputs[0].digest, 100)]
+
+
+def test_a_lesser_owners_last_word_does_not_bind_the_greater_one():
+    fold = folded(*begun(), Closed("failed", fence(), 0, 1))
+    fold.add(facts(Owner(fence(ANNA, 2)), first=6)[0])
+    assert not fold.is_closed
+    fold.add(facts(Closed("completed", fence(ANNA, 2), 0, 1), first=7)[0])
+    assert fold.is_closed
+    assert fold.closed is not None
+    assert fold.closed.state == "completed"
+
+
+def test_who_could_open_the_scene_outranks_who_could_not():
+    broken = Inspection(error=Failure("crash", "it died"))
+    for first, second in ((broken, Inspection(frame_end=9)), (Inspection(frame_end=9), broken)):
+        seen = folded(accepted(), inspected(first), inspected(second)).inspection
+        assert seen is not None
+        assert seen.error is None
