@@ -59,7 +59,7 @@ from peer.workshop import Workshop
 from protocol import limits
 from protocol.cards import PeerCard
 from protocol.effects import Notice
-from protocol.errors import Unavailable
+from protocol.errors import Conflict, Unavailable
 from protocol.events import (
     Booted,
     DatagramReceived,
@@ -102,9 +102,11 @@ class Daemon:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._twin: Conflict | None = None
 
     async def run(self) -> None:
-        """Start, say `ready URL ID` on stdout, serve until a signal. Raises what keeps it from starting."""
+        """Start, say `ready URL ID` on stdout, serve until a signal. Raises what keeps it from starting, or from going on:
+        `Conflict` (`duplicate_id`) when an older process with the same id is in the mesh."""
         settings = self._settings
         async with contextlib.AsyncExitStack() as stack:
             options = BlobOptions(cache_bytes_max=settings.cache_bytes)
@@ -124,6 +126,8 @@ class Daemon:
             door = self._open_door(host)
             stack.callback(door.sock.close)
             await self._assemble(stack, store, identity, ring, certificates, door, host)
+        if self._twin is not None:
+            raise self._twin
 
     def _open_door(self, host: str) -> Door:
         sock = bind_stream(self._settings.bind, self._settings.port)
@@ -170,7 +174,7 @@ class Daemon:
         hands = PeerHands(
             datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes, log=log,
             metrics=NoticeMetrics(self._metrics), tell=engine.tell, store_changed=lambda error: _store_changed(checks, error),
-            wall_ms=lambda: clock().wall_ms,
+            wall_ms=lambda: clock().wall_ms, noticed=self._noticed,
         )  # fmt: skip
         stack.push_async_callback(hands.close)
         shown = [(one.name, one.value, one.origin) for one in describe(settings)]
@@ -272,9 +276,7 @@ class Daemon:
             is_alone=lambda: len(node.roster.live()) <= 1,
         )
 
-    def _discovery(
-        self, node: Node, ring: KeyRing, run_epoch: int, door: Door, engine: Engine, hands: PeerHands
-    ) -> Discovery:
+    def _discovery(self, node: Node, ring: KeyRing, run_epoch: int, door: Door, engine: Engine, hands: PeerHands) -> Discovery:
         settings = self._settings
         advert = Advert(
             peer=node.me, name=settings.name, port=door.address.port, tls=settings.http_tls, run_epoch=run_epoch,
@@ -342,12 +344,26 @@ class Daemon:
 
     # stopping
 
+    def _noticed(self, notice: Notice) -> None:
+        """Membership has met another process with our id; who came later goes."""
+        if notice.event in ("membership.duplicate_id", "member_duplicate_id") and notice.fields["i_stop"]:
+            folder, other = self._settings.data_dir, notice.fields["other"]
+            self._twin = Conflict(
+                "duplicate_id",
+                f"another peer with this peer's id runs at {other}: {folder} is a copy of its data folder. "
+                "Give this peer a folder of its own (--data-dir); it makes itself an id there.",
+            )
+            self._stop.set()
+            self._stop_now.set()
+
     def _signalled(self) -> None:
         """The first signal drains, the second stops at once."""
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
     async def _until_stopped(self, parts: _Parts, node: Node) -> None:
         await self._stop.wait()
+        if self._twin is not None:
+            return  # a goodbye would be taken for the other one's
         _log.info("draining", grace_s=self._settings.drain_grace_s)
         parts.engine.tell(DrainAsked(leave=False))
         idle = await self._wait_for(lambda: node.thief.is_idle, self._settings.drain_grace_s)

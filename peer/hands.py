@@ -65,6 +65,7 @@ class PeerHands:
         self, *, datagrams: Datagrams, streams: Streams, fetcher: Fetcher, blobs: Blobs, workshop: Workshop,
         probes: Probes, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
         store_changed: Callable[[Exception | None], None], wall_ms: Callable[[], int],
+        noticed: Callable[[Notice], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._datagrams = datagrams
         self._streams = streams
@@ -77,6 +78,7 @@ class PeerHands:
         self._tell = tell
         self._store_changed = store_changed
         self._wall_ms = wall_ms
+        self._noticed = noticed
         self._fetches: set[asyncio.Task[None]] = set()
         self._logger = structlog.get_logger("rendermesh")
 
@@ -111,6 +113,7 @@ class PeerHands:
         fields = {key: value for key, value in effect.fields.items() if key != "event"}
         level = getattr(self._logger, effect.level)
         level(effect.event, **({"job": effect.job} if effect.job else {}), **fields)
+        self._noticed(effect)
 
     def commit_took(self, seconds: float, rows: int) -> None:
         self._metrics.committed(seconds, rows)

@@ -11,11 +11,12 @@ from typing import Literal, assert_never
 
 from protocol import limits
 from protocol.ids import PeerId
-from protocol.membership.context import Context
+from protocol.membership.context import ECHO_S, Context
+from protocol.membership.echoes import Awaited
 from protocol.membership.members import Member
 from protocol.membership.rotation import Rotation
 from protocol.membership.suspicion import Suspicion, suspicion_bounds, suspicion_timeout
-from protocol.wire.gossip import Alive, Dead, Left, MemberNews, News, Suspect
+from protocol.wire.gossip import Alive, Dead, Left, MemberNews, News, Ping, Suspect
 
 
 class Desk:
@@ -27,7 +28,8 @@ class Desk:
         self._rotation = rotation
         self._minute_s = float("-inf")
         self._learned = 0
-        self._duplicate_told = b""
+        self._twin_told = b""
+        self._twin_asked_s = float("-inf")
 
     def take(self, news: News, now_s: float) -> None:
         """Apply one piece of gossip."""
@@ -78,7 +80,7 @@ class Desk:
     def alive(self, news: Alive, now_s: float) -> None:
         """A peer speaks of itself (perhaps through others)."""
         if news.peer == self._ctx.me.peer:
-            self._alive_about_me(news)
+            self._alive_about_me(news, now_s)
             return
         member = self._ctx.members.get(news.peer)
         if member is None:
@@ -96,20 +98,31 @@ class Desk:
             member.accused_s = now_s
             self._ctx.ask(member, "heal", now_s)
 
-    def _alive_about_me(self, news: Alive) -> None:
+    def _alive_about_me(self, news: Alive, now_s: float) -> None:
         me = self._ctx.me
         if news.run_epoch > me.run_epoch or (news.run_epoch == me.run_epoch and news.nonce != me.nonce):
-            self._tell_duplicate(news)
+            self.twin(news, now_s, proven=False)
         elif news.run_epoch == me.run_epoch and (news.incarnation > me.incarnation or self._misquotes(news)):
             self._accused(news.run_epoch, news.incarnation)
 
-    def _tell_duplicate(self, news: Alive) -> None:
-        """Two processes have one id (a copied volume): the one with the higher (run epoch, nonce) is to stop."""
+    def twin(self, news: Alive, now_s: float, *, proven: bool) -> None:
+        """Another process has our id (a copied data folder): the one with the higher (run epoch, nonce) is to stop.
+
+        Others' word for it only makes us ask: `proven` is an answer of the other process itself, which nobody can replay.
+        """
         me = self._ctx.me
-        if news.nonce != self._duplicate_told:
-            self._duplicate_told = news.nonce
-            mine = (me.run_epoch, me.nonce) > (news.run_epoch, news.nonce)
-            self._ctx.notice("membership.duplicate_id", "error", peer=me.peer, other=str(news.address), i_stop=mine)
+        if news.nonce == me.nonce:
+            return
+        if not proven:
+            if now_s - self._twin_asked_s >= self._ctx.options.challenge_s:
+                self._twin_asked_s = now_s
+                seq = self._ctx.token()
+                self._ctx.echoes.expect(seq, Awaited("prove", (me.peer,), now_s + ECHO_S))
+                self._ctx.datagram(None, news.address, Ping(seq, me.peer), me)
+        elif news.nonce != self._twin_told:
+            self._twin_told = news.nonce
+            i_stop = (me.run_epoch, me.nonce) > (news.run_epoch, news.nonce)
+            self._ctx.notice("membership.duplicate_id", "error", peer=me.peer, other=str(news.address), i_stop=i_stop)
 
     def _misquotes(self, news: Alive) -> bool:
         me = self._ctx.me

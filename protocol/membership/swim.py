@@ -281,20 +281,31 @@ class Swim:
             self._stranger(event, now_s)
 
     def _own_datagram(self, event: DatagramReceived, now_s: float) -> None:
-        """From our own id: our own ping to a seed that is ourselves, or another process with our id."""
-        for message in event.messages:
-            awaited = self._ctx.echoes.mine(message.seq) if isinstance(message, Ping) else None
-            if awaited is not None and awaited.address is not None:
-                self._healing.is_me(awaited.address)
+        """From our own id: our own ping to a seed that is ourselves, or another process with our id (a copied volume)."""
+        pings = [message for message in event.messages if isinstance(message, Ping)]
+        for ping in pings:
+            awaited = self._ctx.echoes.mine(ping.seq)
+            if awaited is not None:
+                if awaited.address is not None:
+                    self._healing.is_me(awaited.address)
                 return
+        proven = self._answers(event, now_s)
         for message in event.messages:
             if isinstance(message, Alive) and message.peer == event.sender:
-                self._desk.alive(message, now_s)
+                self._desk.twin(message, now_s, proven=proven)
+        if pings:  # it asks who else has its id: each must prove itself to the other
+            asked = self._strangers.is_asked(event.sender, event.salt, now_s)
+            challenge = () if asked else (self._strangers.challenge(event.sender, event.salt, now_s),)
+            self._ctx.datagram(None, event.source, Ack(pings[0].seq, self._ctx.me.mesh_port), *challenge, self._ctx.me)
+
+    def _answers(self, event: DatagramReceived, now_s: float) -> bool:
+        """Whether this datagram echoes a random sequence of ours: then it is fresh."""
+        find = self._ctx.echoes.find
+        return any(isinstance(one, Ack | Nack) and find(one.seq, event.sender, now_s) for one in event.messages)
 
     def _proves(self, event: DatagramReceived, now_s: float) -> bool:
         """Whether this datagram echoes a random sequence of ours; then its salt is believed and its news counts."""
-        find = self._ctx.echoes.find
-        if not any(isinstance(one, Ack | Nack) and find(one.seq, event.sender, now_s) for one in event.messages):
+        if not self._answers(event, now_s):
             return False
         self._ctx.emit(BelieveSalt(event.sender, event.salt))
         for news in self._strangers.proven(event.sender, event.salt, now_s):
@@ -339,6 +350,8 @@ class Swim:
             messages.append(challenge)
         if (ping.target is None or member is None or not member.up) and not self._ctx.leaving:
             messages.append(self._ctx.me)
+        if member is not None and member.up and event.source != member.address:
+            messages.append(member.alive)  # perhaps another process with that id: it shall hear where the known one lives
         accusation = None if member is None else self._ctx.accusation(member)
         if accusation is not None:
             messages.append(accusation)

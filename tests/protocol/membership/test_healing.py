@@ -81,10 +81,17 @@ def test_my_own_address_among_the_seeds_is_dropped() -> None:
     book.expect_no(Notice, event="membership.duplicate_id")
 
 
-def test_another_process_with_my_id_at_a_seed_is_told_apart() -> None:
+def test_another_process_with_my_id_at_a_seed_is_answered_asked_and_told_apart_once_it_has_answered() -> None:
     book = swim().forget()
     other = alive(ME, epoch=5, nonce=b"copied!!", address=at(B))
     book.feed(says(ME, Ping(123, None), other, trusted=False))
+    book.expect_no(Notice, event="membership.duplicate_id")
+    answer = next(effect for effect in book.out if isinstance(effect, SendDatagram) and isinstance(effect.messages[0], Ack))
+    assert answer.messages[0].seq == 123
+    (challenge,) = [message for message in answer.messages if isinstance(message, Ping)]
+    book.forget().feed(says(ME, Ack(challenge.seq + 1, 7_001), other, trusted=False))
+    book.expect_no(Notice, event="membership.duplicate_id")
+    book.feed(says(ME, Ack(challenge.seq, 7_001), other, trusted=False))
     assert book.expect(Notice, event="membership.duplicate_id").level == "error"
 
 

@@ -219,13 +219,33 @@ def test_another_key_or_mesh_name_never_joins_and_is_counted() -> None:
     assert mesh.peers[2].sees(0) == "unknown"
 
 
-def test_two_peers_with_one_id_are_found_out() -> None:
+@pytest.mark.parametrize(("epoch", "stops"), [(5, 9), (1, None), (0, 2)])
+def test_two_peers_with_one_id_find_each_other_and_the_later_one_is_to_stop(epoch: int, stops: int | None) -> None:
+    """A copied data folder: the same id, and a run epoch that is later, the same or earlier."""
     mesh = Mesh().start_many(3)
-    mesh.start(9, seeds=[0], me=peer_id(2), run_epoch=1)
+    mesh.start(9, seeds=[0], me=peer_id(2), run_epoch=epoch)
     mesh.run(60)
-    told = [note.event for peer in mesh.peers.values() for note in peer.notices]
-    assert "membership.conflict" in told
-    assert next(view for view in mesh.peers[0].swim.members() if view.peer == peer_id(2)).address == address(2)
+    told = {
+        number: [note.fields["i_stop"] for note in peer.notices if note.event == "membership.duplicate_id"]
+        for number, peer in mesh.peers.items()
+    }
+    assert [told[0], told[1]] == [[], []]
+    assert [len(told[2]), len(told[9])] == [1, 1]
+    assert told[2] != told[9]
+    assert stops is None or told[stops] == [True]
+
+
+def test_a_restarted_peer_takes_no_recording_of_its_former_run_for_another_process() -> None:
+    mesh = Mesh().start_many(3)
+    recording = [data for _, sender, _, data in mesh.recorded if sender == 2]
+    mesh.kill(2)
+    mesh.start(2, seeds=[0])
+    mesh.run(10)
+    for data in recording:
+        mesh.deliver(2, mesh.peers[2], data)
+    mesh.run(5)
+    assert [note.event for note in mesh.peers[2].notices if note.level == "error"] == []
+    assert mesh.all_alive()
 
 
 def test_an_idle_peer_costs_less_than_a_kilobyte_per_second_however_many_there_are() -> None:

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from protocol import limits
-from protocol.effects import Notice, SendStream
+from protocol.effects import Notice, SendDatagram, SendStream
 from protocol.events import StreamFailed
 from protocol.ids import Address, PeerId
 from protocol.membership.options import LAN
 from protocol.signals import MemberChanged
-from protocol.wire.gossip import Alive, Dead, Left, MemberNews, Ping, PushPull, StreamPing, Suspect
+from protocol.wire.gossip import Ack, Alive, Dead, Left, MemberNews, Ping, PushPull, StreamPing, Suspect
 from tests.playbook import Playbook
 from tests.protocol.membership.rig import (
     ME,
@@ -107,15 +107,25 @@ def test_alive_news_about_me_as_i_am_changes_nothing() -> None:
     assert incarnation(book) == 1
 
 
-def test_two_processes_with_one_id_are_found_and_the_later_one_is_to_stop() -> None:
+def test_others_word_for_another_process_with_my_id_makes_me_ask_it() -> None:
     book = knowing(A)
     for _ in range(2):
         book.feed(says(A, mine(1, nonce=b"a-copied", address=at(D))))
-    notice = book.expect(Notice, event="membership.duplicate_id")
-    assert (notice.level, notice.fields["i_stop"], notice.fields["other"]) == ("error", True, str(at(D)))
     book.expect_no(Notice, event="membership.duplicate_id")
-    book.feed(says(A, mine(1, nonce=b"zzzzzzzz", epoch=6)))
-    assert book.expect(Notice, event="membership.duplicate_id").fields["i_stop"] is False
+    (asked,) = [effect for effect in book.out if isinstance(effect, SendDatagram) and effect.address == at(D)]
+    assert isinstance(asked.messages[0], Ping)
+
+
+@pytest.mark.parametrize(("epoch", "nonce", "i_stop"), [(5, b"a-copied", True), (6, b"a-copied", False), (4, b"zzzzzzzz", True)])
+def test_of_two_processes_with_one_id_the_later_one_is_to_stop(epoch: int, nonce: bytes, i_stop: bool) -> None:
+    book = knowing(A)
+    book.feed(says(A, mine(1, epoch=6, nonce=nonce, address=at(D))))
+    asked = next(effect for effect in book.out if isinstance(effect, SendDatagram) and effect.address == at(D))
+    answer = says(ME, Ack(asked.messages[0].seq, 7_001), mine(1, epoch=epoch, nonce=nonce, address=at(D)), trusted=False)
+    book.feed(answer)
+    notice = book.expect(Notice, event="membership.duplicate_id")
+    assert (notice.level, notice.fields["i_stop"], notice.fields["other"]) == ("error", i_stop, str(at(D)))
+    book.expect_no(Notice, event="membership.duplicate_id")
 
 
 def test_members_learned_in_a_minute_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
