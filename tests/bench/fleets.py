@@ -16,10 +16,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Literal
 
 State = Literal["alive", "dead", "left"]
@@ -277,10 +278,12 @@ class Fleet:
 
 
 class Ours(Fleet):
-    """`peerd` without work of its own; only its membership is watched. `flags` are added to each command line."""
+    """`peerd` without work of its own; only its membership is watched. `flags` are added to each command line,
+    `variables` to each environment."""
 
     name = "ours"
     flags: tuple[str, ...] = ()
+    variables: Mapping[str, str] = MappingProxyType({})
     _STATES: dict[str, State] = {"joined": "alive", "returned": "alive", "died": "dead", "dead": "dead", "left": "left"}  # noqa: RUF012
 
     def words(self, index: int, seeds: Sequence[int]) -> list[str]:
@@ -295,7 +298,11 @@ class Ours(Fleet):
 
     def environ(self) -> dict[str, str]:
         folders = {"XDG_DATA_HOME": str(self.folder / "share"), "XDG_CONFIG_HOME": str(self.folder / "config")}
-        return {**{name: value for name, value in os.environ.items() if not name.startswith("PEER_")}, **folders}
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PEER_")},
+            **folders,
+            **self.variables,
+        }
 
     def ready(self, index: int, line: str) -> str | None:
         words = line.split()
