@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
+import secrets
 import shutil
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -140,27 +140,32 @@ class Workshop:
             await asyncio.wait([self._spawn(self._take_up(bench, effect))])
 
     async def _take_up(self, bench: _Bench, effect: Render | Inspect) -> None:
-        """Begin with an effect. Its failure is its own; when it is stopped meanwhile, this very task is cancelled."""
-        me = asyncio.current_task()
-        assert me is not None
-        bench.taking_up = (effect.task, me)
+        """Begin with an effect; answer it when that fails or it is stopped meanwhile."""
         try:
-            if effect.task in self._stopped:
-                raise RenderFailed(STOPPED)
-            if isinstance(effect, Inspect):
-                await self._quiesce(bench)
-                self._end_inspect(effect.task, await self._look(effect))
-            else:
-                await self._start_frame(bench, effect)
+            await self._begin(bench, effect)
         except asyncio.CancelledError:
             if effect.task not in self._stopped:
                 raise
             self._refuse(effect, STOPPED)
         except RenderFailed as error:
-            log = await self._keep_log_if_possible(effect.job, error.log) if isinstance(effect, Render) else (None, 0)
+            log = await self._keep_log(effect.job, error.log, self._folder) if isinstance(effect, Render) else (None, 0)
             self._refuse(effect, error.failure, *log)
         except Exception as error:
             self._refuse(effect, _failure(error))
+
+    async def _begin(self, bench: _Bench, effect: Render | Inspect) -> None:
+        """The part that may be cancelled: while it lasts, `bench.taking_up` is this very task."""
+        if effect.task in self._stopped:
+            raise RenderFailed(STOPPED)
+        me = asyncio.current_task()
+        assert me is not None
+        bench.taking_up = (effect.task, me)
+        try:
+            if isinstance(effect, Inspect):
+                await self._quiesce(bench)
+                self._end_inspect(effect.task, await self._look(effect))
+            else:
+                await self._start_frame(bench, effect)
         finally:
             bench.taking_up = None
 
@@ -202,16 +207,14 @@ class Workshop:
         folder = self._folder / effect.task
         try:
             folder.mkdir()
-            self._tell(FrameProgressed(effect.task, 0.0))
-            rendered = await session.render(
-                effect.frame, folder, lambda fraction: self._tell(FrameProgressed(effect.task, fraction))
-            )
+            rendered = await session.render(effect.frame, folder, self._progress(effect.task))
         except RenderFailed as error:
             if bench.session is session and error.failure.kind != "scene":
                 await self._close_session(bench)
             await _remove(folder)
-            log = await self._keep_log_if_possible(effect.job, error.log) if error.failure.kind != "infrastructure" else (None, 0)
-            self._end_render(effect.task, _failed(error.failure, log=log[0], log_size=log[1]))
+            words = error.log if error.failure.kind != "infrastructure" else ""
+            log, log_size = await self._keep_log(effect.job, words, self._folder)
+            self._end_render(effect.task, _failed(error.failure, log=log, log_size=log_size))
         except Exception as error:
             await _remove(folder)
             self._end_render(effect.task, _failed(_failure(error)))
@@ -221,6 +224,21 @@ class Workshop:
             else:
                 self._rendered[effect.task] = (rendered, folder)
             self._end_render(effect.task, FrameResult((), None, rendered.seconds, rendered.device))
+
+    def _progress(self, task: TaskId) -> Callable[[float], None]:
+        """Tell at once that the frame has begun, then at most so many fractions a second: each is a step of every machine."""
+        loop = asyncio.get_running_loop()
+        self._tell(FrameProgressed(task, 0.0))
+        last = loop.time()
+
+        def told(fraction: float) -> None:
+            nonlocal last
+            now = loop.time()
+            if now - last >= limits.PROGRESS_APART_S:
+                last = now
+                self._tell(FrameProgressed(task, fraction))
+
+        return told
 
     def _end_render(self, task: TaskId, result: FrameResult) -> None:
         self._tell(FrameRendered(task, _failed(STOPPED) if self._ends(task) else result))
@@ -262,25 +280,29 @@ class Workshop:
         if found is None:
             result = _failed(Failure("infrastructure", "its files are gone"))
         else:
-            result = await self._accept(effect.job, found[0])
+            result = await self._accept(effect.job, *found)
             await _remove(found[1])
         self._ends(effect.task)
         self._tell(FrameVerified(effect.task, result))
 
-    async def _accept(self, job: JobId, rendered: Rendered) -> FrameResult:
-        """The frame's result: its outputs taken in, or why not."""
-        keep = functools.partial(self._keep_log_if_possible, job)
+    async def _accept(self, job: JobId, rendered: Rendered, folder: Path) -> FrameResult:
+        """The frame's result: its outputs taken in, or why not. One pinning, and so one fsync, for all of them and the log."""
         seconds, device = rendered.seconds, rendered.device
         try:
-            outputs = await self._take_in(job, rendered)
+            outputs = await self._take_in(rendered)
         except RenderFailed as error:
-            return _failed(error.failure, seconds, *await keep(error.log or rendered.log))
+            return _failed(error.failure, seconds, *await self._keep_log(job, error.log or rendered.log, folder))
         except Exception as error:
             return _failed(_failure(error), seconds)
-        return FrameResult(outputs, None, seconds, device, *await keep(rendered.log))
+        log = await self._adopt_log(rendered.log, folder)
+        try:
+            await self._blobs.pin(job, [*(output.digest for output in outputs), *([log[0]] if log[0] else [])])
+        except Exception as error:
+            return _failed(_failure(error), seconds)
+        return FrameResult(outputs, None, seconds, device, *log)
 
-    async def _take_in(self, job: JobId, rendered: Rendered) -> tuple[Output, ...]:
-        """Verify every file, then adopt it into the store and protect it for the job (C5, C6)."""
+    async def _take_in(self, rendered: Rendered) -> tuple[Output, ...]:
+        """Verify every file, then adopt it into the store (C5, C6)."""
         if not rendered.files:
             return ()
         outputs: list[Output] = []
@@ -293,26 +315,34 @@ class Workshop:
                     width=file.width, height=file.height, channels=file.channels, format=file.format,
                 )
             )  # fmt: skip
-        await self._blobs.pin(job, [output.digest for output in outputs])
         return tuple(outputs)
 
-    async def _keep_log(self, job: JobId, text: str) -> tuple[Digest | None, int]:
-        """The renderer's own text as a blob, and its size; None when there is none."""
+    async def _keep_log(self, job: JobId, text: str, folder: Path) -> tuple[Digest | None, int]:
+        """The renderer's own text as a blob that is protected for the job, and its size; None when there is none."""
+        digest, size = await self._adopt_log(text, folder)
+        try:
+            if digest is not None:
+                await self._blobs.pin(job, [digest])
+        except OUR_FAULT as error:
+            _log.warning("log_not_kept", job=job, reason=_text(error))
+            return None, 0
+        return digest, size
+
+    async def _adopt_log(self, text: str, folder: Path) -> tuple[Digest | None, int]:
+        """A result without its log is better than none. `folder` is any that is ours."""
         data = text.encode("utf-8", "replace")[-limits.FRAME_LOG_BYTES_MAX :]
         if not data:
             return None, 0
-        writer = await self._blobs.writer()
-        await writer.write(data)
-        digest, size = await writer.finish()
-        await self._blobs.pin(job, [digest])
-        return digest, size
-
-    async def _keep_log_if_possible(self, job: JobId, text: str) -> tuple[Digest | None, int]:
-        """A result without its log is better than none."""
+        path = folder / f"{secrets.token_hex(8)}.log"
         try:
-            return await self._keep_log(job, text)
+            await asyncio.to_thread(path.write_bytes, data)
+            try:
+                return await self._blobs.adopt(path)
+            finally:
+                if folder == self._folder:  # any other is about to go, with all that is in it
+                    await asyncio.to_thread(path.unlink, missing_ok=True)
         except OUR_FAULT as error:
-            _log.warning("log_not_kept", job=job, reason=_text(error))
+            _log.warning("log_not_kept", reason=_text(error))
             return None, 0
 
     async def _close(self) -> None:

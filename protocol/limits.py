@@ -239,6 +239,7 @@ ENGINE_IDLE_S: Final = 1.0
 GAUGE_S: Final = 1.0
 LOOP_LAG_TOLD_S: Final = 0.1
 DRAIN_POLL_S: Final = 0.05
+PROGRESS_APART_S: Final = 0.5
 
 # Pings that people ask for
 PING_S: Final = 3.0
@@ -329,3 +330,12 @@ CONSUL_CHECK_S: Final = 10
 CONSUL_CHECK_TIMEOUT_S: Final = 5
 CONSUL_GONE_S: Final = 300
 CONSUL_GOODBYE_S: Final = 2.0
+
+# Key ring (protocol/keyring)
+KEYS_REMOVED_REMEMBERED_MAX: Final = 256
+KEYS_ROUND_S: Final = 60.0  # comparing rings, once anything was ever done to one
+KEYS_RESEND_S: Final = 1.0
+KEYS_CONFIRM_S: Final = 5.0
+KEYS_ASKS_MAX: Final = 16
+KEYS_GREETED_FEW: Final = 3  # so many of all members compare their ring with somebody who has just come
+KEY_TEXT_CHARS_MAX: Final = 512

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,6 +15,7 @@ import structlog
 
 from peer.ports import Corrupt, RendererMissing, RenderFailed, StoreBroken, StoreFull
 from peer.workshop import Workshop
+from protocol import limits
 from protocol.effects import Inspect, Render, StopTask, Verify
 from protocol.errors import NotFound
 from protocol.events import Event, FrameProgressed, FrameRendered, FrameVerified, InspectEnded
@@ -22,7 +23,7 @@ from protocol.ids import Digest, JobId, TaskId
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry
 from protocol.jobs.results import Failure, FailureClass, FrameResult
 from protocol.jobs.spec import RenderSettings
-from tests.fakes.memory_store import MemoryBlobs, MemoryWriter, digest_of
+from tests.fakes.memory_store import MemoryBlobs, digest_of
 from tests.fakes.workbench import FakeRenderer, FakeSession, FakeVerifier
 from tests.waiting import wait_until
 
@@ -33,14 +34,14 @@ SETTINGS = RenderSettings(samples=4)
 
 
 class LoglessBlobs(MemoryBlobs):
-    """A store that takes files in and has no room for logs while `full` is set."""
+    """A store that takes pictures in and has no room for logs while `full` is set."""
 
     full: Exception | None = None
 
-    async def writer(self, expected: Digest | None = None, *, size: int | None = None) -> MemoryWriter:
-        if self.full is not None:
+    async def adopt(self, path: Path) -> tuple[Digest, int]:
+        if self.full is not None and path.suffix == ".log":
             raise self.full
-        return await super().writer(expected, size=size)
+        return await super().adopt(path)
 
 
 @dataclass(slots=True)
@@ -145,10 +146,30 @@ async def test_a_frame_is_rendered_verified_and_taken_in_and_its_folder_goes(sho
     assert shop.leftovers() == []
 
 
-async def test_progress_begins_with_zero_when_the_frame_is_handed_over(shop: Shop):
+async def test_progress_begins_with_zero_when_the_frame_is_handed_over(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "PROGRESS_APART_S", 0.0)
     task = shop.render(7)
     await shop.rendering(7)
     assert shop.events == [FrameProgressed(task, 0.0), FrameProgressed(task, 0.5)]
+
+
+async def test_progress_that_comes_too_soon_is_not_told(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "PROGRESS_APART_S", 3_600.0)
+    task = shop.render(7)
+    await shop.rendering(7)
+    assert shop.events == [FrameProgressed(task, 0.0)]
+
+
+async def test_a_picture_that_cannot_be_pinned_is_an_infrastructure_failure(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    async def pin(_owner: str, _digests: Sequence[Digest]) -> None:
+        raise StoreFull("full")
+
+    monkeypatch.setattr(shop.blobs, "pin", pin)
+    task = shop.render(1)
+    (await shop.rendering(1)).finish()
+    await shop.rendered(task)
+    assert (await shop.verified(task)).failure == Failure("infrastructure", "full")
+    assert shop.leftovers() == []
 
 
 async def test_frames_of_one_bench_reach_one_session_in_order_two_at_a_time(shop: Shop):
