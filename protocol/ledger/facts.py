@@ -99,7 +99,20 @@ class Closed:
     wall_ms: int
 
 
-Body = Accepted | ReplicaSet | Owner | Inspected | FrameEnded | Control | Retried | Closed
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """These frames (text as in `parse_frames`) lie in the job's destination since `peer` has put them there.
+
+    `generation` is theirs, all alike; `conflicts` are (frame, name): somebody else's file has that name, and was kept."""
+
+    frames: str
+    generation: int
+    conflicts: tuple[tuple[int, str], ...]
+    peer: PeerId
+    wall_ms: int
+
+
+Body = Accepted | ReplicaSet | Owner | Inspected | FrameEnded | Control | Retried | Closed | Delivered
 
 
 @dataclass(frozen=True, slots=True)

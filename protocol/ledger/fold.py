@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from protocol import limits
+from protocol import limits
 from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId
-from protocol.jobs.frames import Frames, parse_frames
+from protocol.jobs.destination import Destination, parse_destination
+from protocol.jobs.frames import Frames, format_frames, parse_frames
 from protocol.jobs.results import Inspection
 from protocol.jobs.spec import JobSpec, RenderSettings, render_settings
 from protocol.ledger.facts import (
@@ -17,6 +20,7 @@ from protocol.ledger.facts import (
     Body,
     Closed,
     Control,
+    Delivered,
     Fact,
     FrameEnded,
     Inspected,
@@ -52,8 +56,14 @@ class JobFold:
         self.registers: dict[Register, Control] = {}
         self.closed: Closed | None = None
         self.frames: Frames | None = None
+        self.ranges = ""  # the frames as text for people, cut when there are very many
         self.done = 0
+        self.delivered = 0  # of those that are done, in the generation that won
+        self.conflicts: dict[int, tuple[str, ...]] = {}
         self.changes = 0
+        self._beaten: dict[int, list[FrameEnded]] = {}  # done attempts that did not win
+        self._delivered: dict[int, int] = {}  # frame: highest generation that was delivered
+        self._in_place: set[int] = set()  # membership only, never iterated
         self._generations: dict[int, int] = {}
         self._settled: set[int] = set()  # membership only, never iterated
 
@@ -125,6 +135,8 @@ class JobFold:
             case Closed():
                 if self.closed is None or _closed_order(body) > _closed_order(self.closed):
                     self.closed = body
+            case Delivered():
+                self._fold_delivered(body)
 
     def _fold_ended(self, ended: FrameEnded) -> None:
         frame = ended.frame
@@ -134,6 +146,10 @@ class JobFold:
         held = self.winners.get(frame)
         if held is None or _winner_order(ended) < _winner_order(held):
             self.winners[frame] = ended
+        else:
+            held = ended
+        if held is not None:
+            self._beaten.setdefault(frame, []).append(held)
         self._settle(frame)
 
     def _fold_retried(self, retried: Retried) -> None:
@@ -141,6 +157,13 @@ class JobFold:
         for frame in parse_frames(retried.frames):
             self._generations[frame] = max(self._generations.get(frame, 0), retried.generation)
             self._settle(frame)
+
+    def _fold_delivered(self, body: Delivered) -> None:
+        for frame in parse_frames(body.frames):
+            self._delivered[frame] = max(self._delivered.get(frame, -1), body.generation)
+            self._settle(frame)
+        for frame, name in body.conflicts:
+            self.conflicts[frame] = tuple(sorted({*self.conflicts.get(frame, ()), name}))
 
     def _settle(self, frame: int) -> None:
         """Keep the count of done frames true for one frame."""
@@ -154,6 +177,10 @@ class JobFold:
         elif not is_done and frame in self._settled:
             self._settled.discard(frame)
             self.done -= 1
+        in_place = is_done and winner is not None and self._delivered.get(frame, -1) >= winner.generation
+        if in_place != (frame in self._in_place):
+            (self._in_place.add if in_place else self._in_place.discard)(frame)
+            self.delivered += 1 if in_place else -1
 
     def _fix_frames(self) -> None:
         """Frames follow from the specification, or from the scene once it has been looked at."""
@@ -162,6 +189,7 @@ class JobFold:
         seen = self.inspected.inspection
         scene_range = range(seen.frame_start, seen.frame_end + 1, seen.frame_step)
         self.frames = Frames(scene_range) if self.spec.frames is None else parse_frames(self.spec.frames)
+        self.ranges = _ranges(self.frames)
         for frame in list(self.winners):
             self._settle(frame)
 
@@ -172,6 +200,20 @@ class JobFold:
         """The pixel-deciding part of the specification; only once the job is accepted."""
         assert self.spec is not None
         return render_settings(self.spec)
+
+    @property
+    def destination(self) -> Destination | None:
+        """Where frames are to be delivered; None: they stay in the mesh's own stores."""
+        return None if self.spec is None or self.spec.destination is None else parse_destination(self.spec.destination)
+
+    def is_delivered(self, frame: int) -> bool:
+        """Whether a done frame's winner lies in the destination."""
+        return frame in self._in_place
+
+    def replaced_by(self, winner: FrameEnded) -> tuple[str, ...]:
+        """Pixel hashes of the frame's recorded lower generations, sorted: what a delivery of `winner` may replace."""
+        older = [one for one in self._beaten.get(winner.frame, ()) if one.generation < winner.generation]
+        return tuple(sorted({output.pixel_hash for one in older for output in one.result.outputs}))[: limits.REPLACED_HASHES_MAX]
 
     @property
     def inspection(self) -> Inspection | None:
@@ -245,6 +287,13 @@ class JobFold:
                     yield result.log, result.log_size
             case _:
                 return
+
+
+def _ranges(frames: Frames) -> str:
+    if len(frames) > limits.FRAMES_SPELLED_OUT_MAX:
+        return f"{frames[0]}-{frames[len(frames) - 1]}"
+    text = format_frames(frames)
+    return text if len(text) <= limits.SUMMARY_RANGES_CHARS_MAX else text[: limits.SUMMARY_RANGES_CHARS_MAX - 3] + "..."
 
 
 def _weight(body: Body) -> int:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from protocol import limits
 from protocol.ids import PeerId
-from protocol.jobs.frames import format_frames
 from protocol.ledger.fold import JobFold
 from protocol.ledger.lifecycle import held_because, job_state, refusal
 from protocol.views import FINAL_STATES, Counts, FrameFiles, FrameState, FrameView, JobView, Reason
@@ -74,12 +73,11 @@ def _error(fold: JobFold, counts: Counts, state: str) -> str | None:
 
 
 def _ranges(fold: JobFold) -> str:
-    if fold.frames is None:
-        return fold.spec.frames or "" if fold.spec else ""
-    if len(fold.frames) > limits.FRAMES_SPELLED_OUT_MAX:
-        return f"{fold.frames[0]}-{fold.frames[len(fold.frames) - 1]}"
-    text = format_frames(fold.frames)
-    return text if len(text) <= limits.SUMMARY_RANGES_CHARS_MAX else text[: limits.SUMMARY_RANGES_CHARS_MAX - 3] + "..."
+    """Before the frames are fixed: what the client asked for."""
+    if fold.frames is not None:
+        return fold.ranges
+    asked = fold.spec.frames or "" if fold.spec else ""
+    return asked[: limits.SUMMARY_RANGES_CHARS_MAX]
 
 
 def _started(fold: JobFold, activity: Activity) -> int | None:

@@ -27,6 +27,7 @@ from protocol.ledger.facts import (
     Body,
     Closed,
     Control,
+    Delivered,
     Fact,
     FrameEnded,
     Inspected,
@@ -44,6 +45,7 @@ FRAME_ENDED: Final = 5
 CONTROL: Final = 6
 CLOSED: Final = 7
 RETRIED: Final = 8
+DELIVERED: Final = 9
 
 JOB_BYTES: Final = 16
 AUTHOR_BYTES: Final = 8
@@ -124,6 +126,9 @@ def body_to_wire(body: Body) -> Row:
             return [RETRIED, body.frames, body.generation, body.wall_ms]
         case Closed():
             return [CLOSED, body.state, _fence_row(body.fence), body.retries, body.wall_ms]
+        case Delivered():
+            conflicts = [[frame, name] for frame, name in body.conflicts]
+            return [DELIVERED, body.frames, body.generation, conflicts, _raw(body.peer), body.wall_ms]
         case _:
             assert_never(body)
 
@@ -272,6 +277,22 @@ def _read_closed(value: Row) -> Closed:
     )
 
 
+def _read_delivered(value: Row) -> Delivered:
+    _, frames, generation, conflicts, peer, wall_ms = _list(value, 6)
+    return Delivered(
+        frames=_frames_text(frames),
+        generation=_int(generation, 0, limits.GENERATIONS_MAX),
+        conflicts=_items(conflicts, limits.CONFLICTS_PER_FACT_MAX, _conflict),
+        peer=_peer(peer),
+        wall_ms=_wall(wall_ms),
+    )
+
+
+def _conflict(value: object) -> tuple[int, str]:
+    frame, name = _list(value, 2)
+    return _int(frame, limits.FRAME_NUMBER_MIN, limits.FRAME_NUMBER_MAX), _name(name)
+
+
 _BODIES: Final[dict[int, Callable[[Row], Body]]] = {
     ACCEPTED: _read_accepted,
     REPLICA_SET: _read_replica_set,
@@ -281,6 +302,7 @@ _BODIES: Final[dict[int, Callable[[Row], Body]]] = {
     CONTROL: _read_control,
     CLOSED: _read_closed,
     RETRIED: _read_retried,
+    DELIVERED: _read_delivered,
 }
 
 

@@ -203,7 +203,7 @@ class Dispatcher:
             if book.waiting == 0 or self._unmet(book, thief, card, steal):
                 continue
             inspects = book.wants_inspection
-            lease = self._inspection(book, thief, known, now) if inspects else self._batch(book, thief, known, now)
+            lease = self._inspection(book, thief, known, now) if inspects else self._batch(book, thief, known, steal, now)
             if lease is not None:
                 return lease, book
         return None
@@ -233,11 +233,11 @@ class Dispatcher:
         book.grant(held, [])
         return self._lease(book, held, inspect=True, attempts=(attempt,))
 
-    def _batch(self, book: Holdings, thief: PeerId, known: _Peer, now: Now) -> Lease | None:
-        own = book.times.speed(thief)
-        size = batch_size(
-            remaining=book.pending, own=own, total=self._total_speed(book), measured=book.times.of(thief) is not None
-        )
+    def _batch(self, book: Holdings, thief: PeerId, known: _Peer, steal: Steal, now: Now) -> Lease | None:
+        measured = book.times.of(thief) or dict(steal.seconds_per_frame).get(book.work.job)
+        own = 1 / measured if measured else book.times.speed(thief)
+        total = self._total_speed(book)
+        size = batch_size(remaining=book.pending, own=own, total=total, measured=measured is not None)
         capable = self._capable(book)
         assert book.queue is not None
         assert book.work.frames is not None

@@ -72,6 +72,12 @@ class Slot:
         """No lease needs this slot and its renderer has nothing."""
         return not self.in_renderer and not any(held.needs_slot for held in self.leases)
 
+    @property
+    def has_reserve(self) -> bool:
+        """Whether a whole lease waits here of which nothing has begun: nobody needs more than that ahead, however short the
+        frames are."""
+        return any(held.inspecting or (held.waiting and len(held.waiting) == len(held.lease.frames)) for held in self.leases)
+
     def left_s(self, times: FrameTimes, now_s: float) -> float | None:
         """Expected seconds of work left in this slot; None when a frame's time is not known yet; 0 when idle."""
         if self.is_idle:

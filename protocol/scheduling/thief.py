@@ -238,7 +238,7 @@ class Thief:
         """One question at a time, on behalf of every slot that is idle or will be soon."""
         if self._asking is not None or not self._may_work():
             return []
-        lefts = [slot.left_s(self._times_of(slot), now.monotonic_s) for slot in self._slots]
+        lefts = [slot.left_s(self._times_of(slot), now.monotonic_s) for slot in self._slots if not slot.has_reserve]
         hungry = sum(1 for left in lefts if left is not None and left <= limits.LOOKAHEAD_S)
         soon = [left - limits.LOOKAHEAD_S for left in lefts if left is not None and left > limits.LOOKAHEAD_S]
         if not hungry:

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from protocol.effects import Persist, Reply, SendStream
-from protocol.events import Booted, LocateAsked, RenderersFound, SubmitAsked
+from protocol.effects import Persist, Render, Reply, SendStream, Verify
+from protocol.events import Booted, FrameRendered, FrameVerified, LocateAsked, RenderersFound, SubmitAsked
 from protocol.ids import Address, AuthorId, JobId, PeerId, RequestId
 from protocol.jobs.manifest import EMPTY
+from protocol.jobs.results import FrameResult
 from protocol.kernel import Now
 from protocol.membership.options import LAN
 from protocol.node import Node, NodeOptions
@@ -154,3 +155,22 @@ def test_a_job_whose_owner_is_gone_says_so():
     assert node.explain(JOB)[0].code == "owner_unreachable"
     assert [view.owner for view in node.jobs()] == [ANNA]
     assert PeerId(ANNA) not in node.where(JOB)
+
+
+def test_a_peer_that_steals_from_itself_does_not_talk_itself_to_death():
+    """Frames of a millisecond: the thief could use a hundred of them ahead, one question and answer after the other."""
+    node = begin()
+    node.handle(RenderersFound((NULL,), ()), NOW)
+    effects = node.handle(SubmitAsked(RequestId("r"), spec(frames="1-500"), EMPTY, "client", "key"), NOW)
+    rendered, now_s = 0, NOW.monotonic_s
+    while effects:
+        effects, before = [], effects
+        now_s += 0.001
+        for effect in before:
+            if isinstance(effect, Render):
+                effects += node.handle(FrameRendered(effect.task, FrameResult((), None, 0.001)), Now(now_s, 1))
+            elif isinstance(effect, Verify):
+                rendered += 1
+                effects += node.handle(FrameVerified(effect.task, FrameResult((), None, 0.001)), Now(now_s, 1))
+    assert rendered == 500
+    assert [view.state for view in node.jobs()] == ["completed"]

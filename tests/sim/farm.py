@@ -43,7 +43,7 @@ def make_truth(random: Random, faults: Faults, *, frames: range) -> Truth:
         blender="5.0.1", scene="Scene", camera="Camera", engine="CYCLES", frame_start=frames[0], frame_end=frames[-1],
         width=64, height=64, format="PNG", warnings=warnings, error=error,
     )  # fmt: skip
-    return Truth(random.uniform(0.05, 2.0), poison, seen, random.random() < 0.5)
+    return Truth(0.002 * 1000 ** random.random(), poison, seen, random.random() < 0.5)
 
 
 def digest_of(*parts: object) -> Digest:

@@ -85,6 +85,12 @@ def test_an_unmeasured_peer_gets_one_frame_and_a_measured_one_a_batch():
     assert 1 < len(grant(book).frames) <= 60
 
 
+def test_a_thief_that_has_measured_its_frames_itself_is_believed():
+    book = begin(ANNA).feed(work("1-100"))
+    book.feed(StreamReceived(ANNA, replace(steal(), seconds_per_frame=((JOB, 0.5),))))
+    assert len(sent(book, Granted, ANNA)[0].leases[0].frames) > 1
+
+
 def test_a_lease_says_all_that_a_thief_needs():
     book = begin(ANNA).feed(work("3-4", blender="5.0", generations=((3, 2),)))
     lease = grant(book)

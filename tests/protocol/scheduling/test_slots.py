@@ -73,3 +73,14 @@ def test_an_inspection_fills_the_slot():
     slot.in_renderer.append(Task(TaskId("t"), 0, one, -1, 0.0))
     assert not slot.may_start(times(0.1))
     assert slot.left_s(times(0.1), 0.0) is None
+
+
+def test_a_whole_lease_that_waits_is_reserve_enough():
+    slot, one = Slot(0), held(1, 2)
+    assert not slot.has_reserve
+    slot.leases.append(one)
+    assert slot.has_reserve
+    rendering(one, slot)
+    assert not slot.has_reserve
+    slot.leases.append(held(3))
+    assert slot.has_reserve

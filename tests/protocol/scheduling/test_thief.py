@@ -289,3 +289,17 @@ def test_an_idle_peer_keeps_one_slow_deadline():
         count += 1
     assert count <= 60
     assert book.machine.busy_s(book.now) is None
+
+
+def test_however_short_the_frames_are_one_lease_ahead_is_enough():
+    book = give(woken(), lease(1, name="1"))
+    book.feed(SummaryChanged(JOB, job_view(pending=1000)))
+    finish(book, book.expect(Render, frame=1).task, 1, seconds=0.001)
+    asks = 0
+    for number in range(2, 50):
+        questions = sent(book, Steal, ANNA)
+        if not questions:
+            break
+        asks += 1
+        book.feed(StreamReceived(ANNA, Granted(questions[0].ask, (lease(number, name=str(number)),))))
+    assert asks == limits.FRAMES_IN_RENDERER_MAX + 1

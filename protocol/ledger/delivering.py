@@ -1,0 +1,64 @@
+"""A job with a destination: which frames are still to be delivered, what was delivered, and when all has been swept.
+
+Pure rules over a held job for the ledger. Refuses to know who carries, and how a file gets its name (`protocol.delivery`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from protocol.ids import PeerId
+from protocol.jobs.frames import format_frames
+from protocol.jobs.parcels import Placed
+from protocol.kernel import Now
+from protocol.ledger.facts import Delivered, FrameEnded
+from protocol.ledger.fold import JobFold
+from protocol.ledger.held import HeldJob
+from protocol.signals import DeliveryDue
+
+NOT_SWEPT = -1
+
+
+def delivery_due(held: HeldJob, holders: tuple[PeerId, ...], frames: Iterable[int] | None = None) -> list[DeliveryDue]:
+    """Done frames (of `frames`, or of all) that are not in the destination yet; empty without one."""
+    fold = held.fold
+    if fold.destination is None or fold.cancelled or fold.is_closed:
+        return []
+    asked = fold.winners if frames is None else frames
+    ended = [fold.winners[frame] for frame in asked if fold.is_done(frame) and not fold.is_delivered(frame)]
+    return _due(fold, ended, holders, sweep=False) if ended else []
+
+
+def is_delivered(fold: JobFold) -> bool:
+    """Whether nothing is left to be delivered."""
+    return fold.destination is None or fold.delivered >= fold.done
+
+
+def sweep_due(held: HeldJob, holders: tuple[PeerId, ...]) -> list[DeliveryDue] | None:
+    """The last look before a job is closed: None when there is nothing to look for, or all was looked at; empty: under way."""
+    fold = held.fold
+    if fold.destination is None or fold.cancelled or not fold.done or held.swept == len(fold.retries):
+        return None
+    if held.sweeping == len(fold.retries):
+        return []
+    held.sweeping = len(fold.retries)
+    return _due(fold, [winner for frame, winner in sorted(fold.winners.items()) if fold.is_done(frame)], holders, sweep=True)
+
+
+def _due(fold: JobFold, ended: Sequence[FrameEnded], holders: tuple[PeerId, ...], *, sweep: bool) -> list[DeliveryDue]:
+    spec, destination = fold.spec, fold.destination
+    assert spec is not None
+    assert destination is not None
+    items = tuple((one, fold.replaced_by(one)) for one in ended)
+    return [DeliveryDue(fold.job, destination.root, destination.folder, spec.name, spec.output, holders, items, sweep)]
+
+
+def delivered_facts(fold: JobFold, placed: Sequence[Placed], peer: PeerId, now: Now) -> list[Delivered]:
+    """What is news of that, one fact for each generation."""
+    news = {one.frame: one for one in placed if fold.is_done(one.frame) and not fold.is_delivered(one.frame)}
+    facts: list[Delivered] = []
+    for generation in sorted({one.generation for one in news.values()}):
+        frames = sorted(frame for frame, one in news.items() if one.generation == generation)
+        conflicts = tuple((frame, name) for frame in frames for name in news[frame].conflicts)
+        facts.append(Delivered(format_frames(frames), generation, conflicts, peer, now.wall_ms))
+    return facts
