@@ -1,7 +1,7 @@
 """Effects out: what the shell performs, in order.
 
 What follows a `Persist` waits until it is durable; `SendDatagram` and membership's `SendStream` (`urgent`) never wait.
-Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`, `RunCheck`) come back as exactly one event each.
+Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`, `RunCheck`, `UseKeys`) come back as exactly one event each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from protocol.jobs.spec import RenderSettings
 from protocol.records import Record
 from protocol.services import CheckSpec
 from protocol.wire.gossip import GossipMessage
+from protocol.wire.seal import MeshKey
 from protocol.wire.work import WorkMessage
 
 
@@ -134,6 +135,14 @@ class RunCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class UseKeys:
+    """Open with these keys and seal with the first, on datagrams and streams alike. Back: `KeysInUse(version)`."""
+
+    keys: tuple[MeshKey, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """Answer an ask. `value` is a plain row of `protocol.views` or a `protocol.errors.Refusal`."""
 
@@ -164,6 +173,7 @@ Effect = (
     | StopTask
     | Inspect
     | RunCheck
+    | UseKeys
     | Reply
     | Notice
 )

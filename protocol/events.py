@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from protocol.access.roles import Role
@@ -141,6 +141,28 @@ class KeyRevokeAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysAsked:
+    """An admin turns the mesh's key. `key` is the text form of one to install, `fingerprint` names one of the ring, `expel`
+    are peers that a key to install is not for, `force` acts although somebody would be cut off.
+
+    Back: Reply with `views.MeshKeysView` once all live members have confirmed, or time is over."""
+
+    request: RequestId
+    action: Literal["list", "install", "use", "remove"]
+    key: str = field(default="", repr=False)
+    fingerprint: str = ""
+    expel: tuple[PeerId, ...] = ()
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeysInUse:
+    """A `UseKeys` has been performed: datagrams and streams go by that ring."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class FrameRendered:
     """A Render has ended: files lie in the attempt's folder (`failure` None), or it failed. The slot is free again."""
 
@@ -251,6 +273,8 @@ Event = (
     | PingAsked
     | KeyCreateAsked
     | KeyRevokeAsked
+    | KeysAsked
+    | KeysInUse
     | FrameRendered
     | FrameProgressed
     | FrameVerified

@@ -23,6 +23,8 @@ from protocol.health.health import Health
 from protocol.ids import Address, AuthorId, JobId, PeerId
 from protocol.jobs.spec import JobSpec
 from protocol.kernel import Machine, Now
+from protocol.keyring.keyring import Keyring
+from protocol.keyring.state import RingState
 from protocol.ledger.ledger import Ledger
 from protocol.ledger.overview import frame_files, frame_view
 from protocol.membership.options import SwimOptions
@@ -50,6 +52,7 @@ class NodeOptions:
     card: PeerCard
     swim: SwimOptions
     replicas: int = limits.REPLICAS_DEFAULT
+    ring: RingState | None = None
 
 
 class Node:
@@ -77,9 +80,10 @@ class Node:
             me=o.me, slots=o.card.slots_total, labels=o.card.labels, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64))
         )
         self.access = Access(me=o.me, random=Random(dice.getrandbits(64)))
+        self.keyring = Keyring(me=o.me, state=o.ring, random=Random(o.seed ^ 0x4E195))
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
             self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief, self.access,
-            self.health, self.directory,
+            self.health, self.directory, self.keyring,
         )  # fmt: skip
 
     # the machine

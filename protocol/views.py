@@ -138,6 +138,25 @@ class Pinged:
 
 
 @dataclass(frozen=True, slots=True)
+class MeshKeyView:
+    """One key of the ring. `missing` are members that it is meant for and that have not confirmed to hold it."""
+
+    fingerprint: str
+    primary: bool
+    holders: int
+    missing: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeshKeysView:
+    """The ring of this peer, without a secret; `unconfirmed` are members that have not confirmed to hold the same."""
+
+    keys: tuple[MeshKeyView, ...]
+    removed: tuple[str, ...]
+    unconfirmed: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EventRow:
     """One line of the event log: `id` grows by one per peer run; `fields` are plain JSON values."""
 

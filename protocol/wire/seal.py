@@ -19,6 +19,7 @@ ours under it (`Opener.believe`, asked for by membership), and a window rejects 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -182,6 +183,14 @@ class KeyRing:
             raise Invalid("primary_key", "this key seals; use another one first")
         self._keys.remove(key)
         del self._hints[key.key_hint]
+
+    def replace(self, keys: Sequence[MeshKey]) -> None:
+        """Hold exactly these, the first one sealing. Raises `Invalid` for another mesh's key, AssertionError for none."""
+        assert keys
+        if any(key.mesh_hint != self.mesh_hint for key in keys):
+            raise Invalid("other_mesh", "this key belongs to another mesh; a rotation keeps the mesh id and the name")
+        self._keys = list(keys)
+        self._hints = {key.key_hint: key for key in keys}
 
     def _named(self, fingerprint: str) -> MeshKey:
         for key in self._keys:

@@ -13,6 +13,7 @@ from protocol.jobs.results import Capabilities, Failure, FrameResult, Inspection
 from protocol.ledger.facts import Fact, FrameEnded, Owner, ReplicaSet
 from protocol.wire import gossip as g
 from protocol.wire import work as w
+from protocol.wire.keys import KeyGiven, KeysHeld
 
 
 def hexes(size: int) -> st.SearchStrategy[str]:
@@ -175,4 +176,9 @@ work_messages = st.one_of(
     st.builds(w.AccessRoot, st.lists(st.binary(min_size=8, max_size=8), min_size=16, max_size=16).map(tuple), st.booleans()),
     st.builds(w.AccessRows, few(key_records)),
 )
-messages = st.one_of(datagram_messages, stream_gossip, work_messages)
+fingerprints = hexes(8)
+key_messages = st.one_of(
+    st.builds(KeysHeld, few(fingerprints), st.tuples(epochs, fingerprints), few(fingerprints), st.booleans()),
+    st.builds(KeyGiven, st.binary(min_size=32, max_size=32), st.none() | few(peers)),
+)
+messages = st.one_of(datagram_messages, stream_gossip, work_messages, key_messages)
