@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,9 +19,10 @@ import consul
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from consul.exceptions import BadRequest
+from consul.exceptions import ACLDisabled, ACLPermissionDenied, BadRequest
 
 from tests.e2e.mesh import Mesh
+from tests.e2e.test_access import start_closed
 from tests.peer.discovery.agents import real_agent
 from tests.waiting import wait_until
 
@@ -203,3 +206,28 @@ async def test_peers_that_never_met_are_joined(mesh: Mesh):
     two = await mesh.start("ash", "--join", "127.0.0.1:1")
     assert one.ask("PUT", f"/v1/agent/join/{two.host}").status == 200
     await mesh.together([one, two])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the other loopback addresses are Linux's")
+async def test_behind_a_closed_door_the_consul_token_is_an_api_key(mesh: Mesh):
+    closed = await start_closed(mesh, 2)
+    operator, viewer = closed.token("ops", "operator"), closed.token("eyes", "viewer")
+    await wait_until(lambda: closed.statuses(operator) == closed.statuses(viewer) == [200, 200], 30)
+
+    def by(key: str | None) -> consul.Consul:
+        host, _, port = closed.peers[0].host.rpartition(":")
+        return consul.Consul(host=host, port=int(port), scheme="https", verify=str(closed.admin.authority), token=key)
+
+    def talk() -> None:
+        with contextlib.ExitStack() as stack:
+            ops, eyes, nobody = (by(key) for key in (operator, viewer, None))
+            for client in (ops, eyes, nobody):
+                stack.callback(client.http.close)
+            ops.agent.service.register("closed", check=consul.Check.ttl("60s"))
+            with pytest.raises(ACLPermissionDenied):
+                eyes.agent.service.register("more")
+            assert [row["Service"]["Service"] for row in eyes.health.service("closed")[1]] == ["closed"]
+            with pytest.raises(ACLDisabled):  # what py-consul calls 401
+                nobody.agent.services()
+
+    await asyncio.to_thread(talk)

@@ -11,6 +11,7 @@ import pytest
 from peer import selfchecks
 from peer.ports import StoreFull
 from peer.selfchecks import DISK_CRITICAL_BYTES, DISK_WARNING_BYTES, SelfChecks, disk_check, renderer_check, store_check
+from peer.vitals import Vitals, memory_check
 from protocol.events import HealthChanged
 from tests.waiting import wait_until
 
@@ -114,3 +115,21 @@ async def test_it_looks_again_by_itself(tmp_path: Path, disk: Disk, monkeypatch:
     disk.free = 0
     await wait_until(lambda: len(told) == 2)
     running.cancel()
+
+
+async def test_vitals_are_told_with_the_others_and_their_figures_alone_are_no_news(tmp_path: Path, disk: Disk):
+    told: list[HealthChanged] = []
+    free = [16 * 2**30]
+
+    class Few(Vitals):
+        async def look(self) -> tuple[selfchecks.Check, ...]:
+            return (memory_check(free[0]), ("clock", "passing", "even"))
+
+    checks = SelfChecks(folder=tmp_path, tell=told.append, vitals=Few(tmp_path, last_turn_s=lambda: 0.0, gpus=tuple))
+    await checks.look()
+    free[0] -= 2**30
+    await checks.look()
+    assert [list(status(one)) for one in told] == [["disk", "store", "renderer", "memory", "clock"]]
+    free[0] = 0
+    await checks.look()
+    assert status(told[1])["memory"] == "critical"

@@ -111,6 +111,9 @@ def test_tls_has_no_authority_when_insecure():
         ("cache_bytes", "1M", "too small"),
         ("drain_grace_s", "-1", "number of seconds"),
         ("drain_grace_s", "nan", "number of seconds"),
+        ("check_allow", "10.0.0.0/33", "is not a network"),
+        ("check_allow", "everything", "192.168.1.0/24"),
+        ("check_allow", ["10.0.0.0/8"] * (limits.CHECK_ALLOW_MAX + 1), "networks"),
         ("log_level", "loud", "'debug'"),
     ],
 )
@@ -123,6 +126,12 @@ def test_a_wrong_value_is_refused_with_a_sentence(field: str, value: object, hin
 )
 def test_sizes_are_read(text: str | int, size: int):
     assert Settings.model_validate({"cache_bytes": text}).cache_bytes == size
+
+
+def test_networks_that_checks_may_probe_are_read():
+    settings = Settings.model_validate({"check_allow": "10.1.2.3/8, fd00::/8,192.168.1.7"})
+    assert [str(one) for one in settings.check_networks] == ["10.0.0.0/8", "fd00::/8", "192.168.1.7/32"]
+    assert Settings().check_networks == ()
 
 
 def test_every_way_to_find_peers_is_read():
