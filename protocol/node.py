@@ -16,8 +16,8 @@ from protocol.cards import PeerCard
 from protocol.catalog.board import Board
 from protocol.catalog.catalog import Catalog
 from protocol.catalog.roster import Roster
-from protocol.effects import Effect, SendStream
-from protocol.events import Event, StreamFailed, StreamReceived
+from protocol.effects import Effect, SendDatagram, SendStream
+from protocol.events import DatagramReceived, Event, StreamFailed, StreamReceived
 from protocol.health.directory import Directory
 from protocol.health.health import Health
 from protocol.ids import Address, AuthorId, JobId, PeerId
@@ -33,6 +33,7 @@ from protocol.scheduling.dispatcher import Dispatcher
 from protocol.scheduling.thief import Thief
 from protocol.signals import Send, Signal
 from protocol.views import FINAL_STATES, FrameFiles, FrameView, JobView, PeerView, Reason
+from protocol.wire.gossip import DigestMessage
 
 Output = Effect | Signal
 
@@ -98,6 +99,10 @@ class Node:
         """One event to every machine; effects in the order in which they must be performed."""
         effects: list[Effect] = []
         self._tell(event, now, effects, 0)
+        if isinstance(event, DatagramReceived) and event.trusted:
+            for message in event.messages:
+                if isinstance(message, DigestMessage):
+                    self._tell(StreamReceived(event.sender, message), now, effects, 0)
         return effects
 
     def on_deadline(self, now: Now) -> list[Effect]:
@@ -135,7 +140,11 @@ class Node:
         if address is None:
             self._tell(StreamFailed(send.peer, send.message, refused=False), now, effects, depth + 1)
             return
-        effects.append(SendStream(send.peer, address, send.message))
+        gossip = self.swim.datagram_address(send.peer) if send.light else None
+        if gossip is not None and isinstance(send.message, DigestMessage):
+            effects.append(SendDatagram(gossip, send.peer, (send.message,)))
+        else:
+            effects.append(SendStream(send.peer, address, send.message))
 
     # views: read-only copies for the shell
 

@@ -55,10 +55,13 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Deliver a message to a peer over a stream; to this very peer it comes back at once."""
+    """Deliver a message to a peer over a stream; to this very peer it comes back at once.
+
+    `light`: it may be lost, because another round follows; then a datagram carries it where datagrams get through."""
 
     peer: PeerId
     message: WorkMessage
+    light: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class Access:
             self._round_at = None
             return []
         self._round_at = now.monotonic_s + limits.ACCESS_ROUND_S * self._random.uniform(0.8, 1.2)
-        return [Send(self._random.choice(self._live), AccessRoot(self.roots(), reply=True))]
+        return [Send(self._random.choice(self._live), AccessRoot(self.roots(), reply=True), light=True)]
 
     def next_deadline(self) -> float | None:
         """When the next round is due."""

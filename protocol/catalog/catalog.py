@@ -74,7 +74,7 @@ class Catalog:
         if self._round_at is None or now.monotonic_s < self._round_at:
             return []
         self._round_at = now.monotonic_s + limits.CATALOG_ROUND_S * self._random.uniform(0.8, 1.2) if self._live else None
-        return [Send(self._random.choice(self._live), CatalogRoot(self.root()))] if self._live else []
+        return [Send(self._random.choice(self._live), CatalogRoot(self.root()), light=True)] if self._live else []
 
     def next_deadline(self) -> float | None:
         return self._round_at

@@ -122,6 +122,11 @@ class Swim:
         """Ids of everybody alive or suspect, myself included, sorted."""
         return sorted([self._ctx.me.peer, *(member.peer for member in self._ctx.members.up())])
 
+    def datagram_address(self, peer: PeerId) -> Address | None:
+        """Where `peer` takes datagrams; None when it is down, or when only its stream gets through."""
+        member = self._ctx.members.get(peer)
+        return member.address if member is not None and member.up and not member.stream_only else None
+
     def common_version(self) -> int:
         """The highest protocol version that every live member speaks; our lowest when there is none."""
         ranges = [self._ctx.me.versions, *(member.alive.versions for member in self._ctx.members.up())]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from protocol.ids import Address, PeerId
 from protocol.signals import MemberState
+from protocol.wire.work import AccessRoot, CatalogRoot
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,7 @@ class SyncVersions:
 
 
 News = Alive | Suspect | Dead | Left
-DatagramMessage = Ping | Ack | Nack | PingReq | News
+DigestMessage = CatalogRoot | AccessRoot  # small and repeated: a stream is opened only where they differ
+DatagramMessage = Ping | Ack | Nack | PingReq | News | DigestMessage
 StreamGossip = StreamPing | StreamAck | PushPull | SyncDigest | SyncVersions
 GossipMessage = DatagramMessage | StreamGossip

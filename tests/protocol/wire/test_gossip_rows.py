@@ -7,12 +7,12 @@ from hypothesis import given
 
 from protocol.errors import Malformed
 from protocol.wire import gossip_rows
-from protocol.wire.gossip import GossipMessage
+from protocol.wire.gossip import DigestMessage, GossipMessage
 from tests.protocol.wire.strategies import alives
 
 
 def test_each_message_has_a_writer_and_a_reader() -> None:
-    assert set(gossip_rows.WRITERS) == set(get_args(GossipMessage))
+    assert set(gossip_rows.WRITERS) == set(get_args(GossipMessage)) - set(get_args(DigestMessage))  # those are work's
     assert len(gossip_rows.READERS) == len(gossip_rows.WRITERS)
 
 
