@@ -122,7 +122,7 @@ class Desk:
         elif news.nonce != self._twin_told:
             self._twin_told = news.nonce
             i_stop = (me.run_epoch, me.nonce) > (news.run_epoch, news.nonce)
-            self._ctx.notice("membership.duplicate_id", "error", peer=me.peer, other=str(news.address), i_stop=i_stop)
+            self._ctx.notice("member_duplicate_id", "error", peer=me.peer, other=str(news.address), i_stop=i_stop)
 
     def _misquotes(self, news: Alive) -> bool:
         me = self._ctx.me
@@ -136,7 +136,7 @@ class Desk:
         self._rotation.add(news.peer)
         self._ctx.changed(member)
         self._ctx.broadcasts.put(news)
-        self._ctx.notice("membership.joined", peer=news.peer, address=str(news.address))
+        self._ctx.notice("member_joined", peer=news.peer, address=str(news.address))
 
     def _may_learn(self, now_s: float) -> bool:
         if now_s - self._minute_s >= 60.0:
@@ -155,7 +155,7 @@ class Desk:
         if member.conflict_told is None or member.conflict_told.address != news.address:
             member.conflict_told = news
             addresses = {"held": str(member.address), "refused": str(news.address)}
-            self._ctx.notice("membership.conflict", "warning", peer=news.peer, **addresses)
+            self._ctx.notice("member_conflict", "warning", peer=news.peer, **addresses)
 
     def _renew(self, member: Member, news: Alive, now_s: float) -> None:
         before, was_up = member.changed(), member.up
@@ -165,7 +165,7 @@ class Desk:
         if not was_up:
             member.retries, member.rtt_s = 0, None
             self._rotation.add(news.peer)
-            self._ctx.notice("membership.returned", peer=news.peer, address=str(news.address))
+            self._ctx.notice("member_returned", peer=news.peer, address=str(news.address))
         if member.changed() != before:
             self._ctx.changed(member)
 
@@ -195,7 +195,7 @@ class Desk:
         self._ctx.broadcasts.put(news)
         if was_alive:
             self._ctx.changed(member)
-            self._ctx.notice("membership.suspected", peer=news.peer, accuser=news.accuser, refused=news.refused)
+            self._ctx.notice("member_suspected", peer=news.peer, accuser=news.accuser, refused=news.refused)
         if news.refused:
             suspicion.refuse(news.accuser, most=self._ctx.options.confirmations_max)
             self._perhaps_verify(member, news)
@@ -253,7 +253,7 @@ class Desk:
     def _refute(self, incarnation: int) -> None:
         self._ctx.say_again(incarnation=max(incarnation, self._ctx.me.incarnation) + 1)
         self._ctx.awareness.worse()
-        self._ctx.notice("membership.refuted", "debug", incarnation=self._ctx.me.incarnation)
+        self._ctx.notice("member_refuted", "debug", incarnation=self._ctx.me.incarnation)
 
     # ---- dead and left -----------------------------------------------------------------------------------------
 
@@ -285,7 +285,7 @@ class Desk:
         if was != state:
             self._ctx.broadcasts.put(news)
             self._ctx.changed(member)
-            self._ctx.notice("membership.left" if state == "left" else "membership.died", peer=news.peer, was=was)
+            self._ctx.notice("member_left" if state == "left" else "member_died", peer=news.peer, was=was)
 
     def _raise(self, member: Member, run_epoch: int, incarnation: int) -> bool:
         """Stored incarnations never fall; whether this one rose."""

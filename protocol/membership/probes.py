@@ -260,7 +260,7 @@ class Prober:
     def _only_by_stream(self, member: Member) -> None:
         if not member.stream_only:
             member.stream_only = True
-            self._ctx.notice("membership.udp_blocked", "warning", peer=member.peer, address=str(member.address))
+            self._ctx.notice("member_udp_blocked", "warning", peer=member.peer, address=str(member.address))
 
     def _find(self, seq: int) -> Probe | None:
         return next((probe for probe in self._probes.values() if probe.seq == seq), None)

@@ -235,7 +235,7 @@ class Swim:
             try:
                 self._healing.found(read_snapshot(data), now_s)
             except Malformed as fault:
-                self._ctx.notice("membership.snapshot_unreadable", "warning", reason=str(fault))
+                self._ctx.notice("member_snapshot_unreadable", "warning", reason=str(fault))
 
     def _leave(self, now_s: float) -> None:
         if self._ctx.leaving:
@@ -262,7 +262,7 @@ class Swim:
         said = not self._ctx.broadcasts.about(self._ctx.me.peer) or not self._ctx.members.up_count
         if not self._departed and (said or now_s >= leave_by_s):
             self._departed = True
-            self._ctx.notice("membership.departed")
+            self._ctx.notice("member_departed")
 
     def _stay(self) -> None:
         if self._ctx.leaving:

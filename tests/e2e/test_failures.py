@@ -97,10 +97,10 @@ async def test_a_peer_that_drains_hands_back_what_it_has_not_begun_and_ends_with
     assert back != []
     after = [
         row
-        for row in owner.events("membership.left", "frames_leased")
+        for row in owner.events("member_left", "frames_leased")
         if row.get("to") == leaver.id or row["event"] != "frames_leased"
     ]
-    assert after[-1]["event"] == "membership.left", "the leaver got frames after it had said that it leaves"
+    assert after[-1]["event"] == "member_left", "the leaver got frames after it had said that it leaves"
     assert owner.peers("left")[0]["id"] == leaver.id
 
 

@@ -78,21 +78,21 @@ def test_my_own_address_among_the_seeds_is_dropped() -> None:
     assert joins(book) == []
     book.feed(SeedsFound((elsewhere,))).wait(1)
     assert joins(book) == []
-    book.expect_no(Notice, event="membership.duplicate_id")
+    book.expect_no(Notice, event="member_duplicate_id")
 
 
 def test_another_process_with_my_id_at_a_seed_is_answered_asked_and_told_apart_once_it_has_answered() -> None:
     book = swim().forget()
     other = alive(ME, epoch=5, nonce=b"copied!!", address=at(B))
     book.feed(says(ME, Ping(123, None), other, trusted=False))
-    book.expect_no(Notice, event="membership.duplicate_id")
+    book.expect_no(Notice, event="member_duplicate_id")
     answer = next(effect for effect in book.out if isinstance(effect, SendDatagram) and isinstance(effect.messages[0], Ack))
     assert answer.messages[0].seq == 123
     (challenge,) = [message for message in answer.messages if isinstance(message, Ping)]
     book.forget().feed(says(ME, Ack(challenge.seq + 1, 7_001), other, trusted=False))
-    book.expect_no(Notice, event="membership.duplicate_id")
+    book.expect_no(Notice, event="member_duplicate_id")
     book.feed(says(ME, Ack(challenge.seq, 7_001), other, trusted=False))
-    assert book.expect(Notice, event="membership.duplicate_id").level == "error"
+    assert book.expect(Notice, event="member_duplicate_id").level == "error"
 
 
 def test_a_seed_behind_which_a_member_lives_is_left_alone_until_it_dies() -> None:
@@ -178,5 +178,5 @@ def test_a_restart_rejoins_through_its_snapshot_without_seeds() -> None:
 
 def test_a_torn_snapshot_is_told_and_does_no_harm() -> None:
     book = swim(values={KEY: write_snapshot([at(A), at(B)])[:-3]}).wait(1)
-    assert book.expect(Notice, event="membership.snapshot_unreadable").level == "warning"
+    assert book.expect(Notice, event="member_snapshot_unreadable").level == "warning"
     assert joins(book) == []

@@ -24,7 +24,7 @@ def knows_all(mesh: Mesh) -> bool:
     return all(peer.sees(other) in ("alive", "suspect") for peer in mesh.peers.values() for other in mesh.peers)
 
 
-def false_accusations(mesh: Mesh, *, of: str = "membership.died") -> list[Notice]:
+def false_accusations(mesh: Mesh, *, of: str = "member_died") -> list[Notice]:
     return [notice for peer in mesh.peers.values() for notice in peer.notices if notice.event == of]
 
 
@@ -38,7 +38,7 @@ def test_peers_with_one_seed_find_one_another_within_a_second(count: int) -> Non
     assert joined_s < 1.0
     mesh.run(120)
     assert mesh.all_alive()
-    assert false_accusations(mesh, of="membership.suspected") == []
+    assert false_accusations(mesh, of="member_suspected") == []
 
 
 def test_at_30_percent_loss_they_still_find_one_another_within_five_seconds() -> None:
@@ -85,7 +85,7 @@ def test_blocked_datagrams_with_open_streams_leave_a_peer_alive_with_a_warning()
     mesh.drops = lambda sender, receiver, kind: kind == "datagram" and 3 in (sender, receiver)
     mesh.run(60)
     assert mesh.all_alive()
-    assert all(any(note.event == "membership.udp_blocked" for note in mesh.peers[number].notices) for number in range(3))
+    assert all(any(note.event == "member_udp_blocked" for note in mesh.peers[number].notices) for number in range(3))
 
 
 def test_a_restart_is_taken_at_once_as_the_same_peer_in_a_new_run() -> None:
@@ -134,7 +134,7 @@ def test_who_leaves_is_seen_as_left_by_all_and_blamed_by_nobody() -> None:
     mesh.kill(4)
     mesh.run(60)
     assert everybody_says(mesh, 4, "left")
-    assert false_accusations(mesh, of="membership.suspected") == []
+    assert false_accusations(mesh, of="member_suspected") == []
 
 
 def test_a_partition_longer_than_the_gossip_to_the_dead_heals_within_ten_seconds() -> None:
@@ -183,7 +183,7 @@ def test_duplicated_datagrams_change_nothing() -> None:
     mesh.duplicates = 1.0
     mesh.start_many(5).run(60)
     assert mesh.all_alive()
-    assert false_accusations(mesh, of="membership.suspected") == []
+    assert false_accusations(mesh, of="member_suspected") == []
     assert {reason for peer in mesh.peers.values() for reason in peer.dropped} == {Dropped.REPLAYED}
 
 
@@ -226,7 +226,7 @@ def test_two_peers_with_one_id_find_each_other_and_the_later_one_is_to_stop(epoc
     mesh.start(9, seeds=[0], me=peer_id(2), run_epoch=epoch)
     mesh.run(60)
     told = {
-        number: [note.fields["i_stop"] for note in peer.notices if note.event == "membership.duplicate_id"]
+        number: [note.fields["i_stop"] for note in peer.notices if note.event == "member_duplicate_id"]
         for number, peer in mesh.peers.items()
     }
     assert [told[0], told[1]] == [[], []]

@@ -89,7 +89,7 @@ def test_a_conflicting_address_for_a_live_id_is_refused_and_told_once(changes: d
     book = knowing(A)
     for _ in range(3):
         book.feed(says(B, alive(A, 5, **changes)))
-    assert len(book.take(Notice, event="membership.conflict")) == 1
+    assert len(book.take(Notice, event="member_conflict")) == 1
     assert incarnation(book, A) == 1
     book.expect_no(MemberChanged)
 
@@ -111,7 +111,7 @@ def test_others_word_for_another_process_with_my_id_makes_me_ask_it() -> None:
     book = knowing(A)
     for _ in range(2):
         book.feed(says(A, mine(1, nonce=b"a-copied", address=at(D))))
-    book.expect_no(Notice, event="membership.duplicate_id")
+    book.expect_no(Notice, event="member_duplicate_id")
     (asked,) = [effect for effect in book.out if isinstance(effect, SendDatagram) and effect.address == at(D)]
     assert isinstance(asked.messages[0], Ping)
 
@@ -123,9 +123,9 @@ def test_of_two_processes_with_one_id_the_later_one_is_to_stop(epoch: int, nonce
     asked = next(effect for effect in book.out if isinstance(effect, SendDatagram) and effect.address == at(D))
     answer = says(ME, Ack(asked.messages[0].seq, 7_001), mine(1, epoch=epoch, nonce=nonce, address=at(D)), trusted=False)
     book.feed(answer)
-    notice = book.expect(Notice, event="membership.duplicate_id")
+    notice = book.expect(Notice, event="member_duplicate_id")
     assert (notice.level, notice.fields["i_stop"], notice.fields["other"]) == ("error", i_stop, str(at(D)))
-    book.expect_no(Notice, event="membership.duplicate_id")
+    book.expect_no(Notice, event="member_duplicate_id")
 
 
 def test_members_learned_in_a_minute_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_a_suspicion_runs_out_into_one_death() -> None:
     assert told.state == "dead"
     book.feed(says(B, Dead(A, 1, 1, B)), says(C, Dead(A, 1, 1, C)))
     book.expect_no(MemberChanged, peer=A)
-    assert len(book.take(Notice, event="membership.died")) == 1
+    assert len(book.take(Notice, event="member_died")) == 1
 
 
 def test_the_k_of_a_suspicion_follows_the_living() -> None:

@@ -82,7 +82,7 @@ def test_a_stream_answer_alone_means_alive_with_a_warning_once() -> None:
         ping, _ = indirect(book, to=A)
         book.feed(streams(A, StreamAck(ping.seq))).wait(0.6)
         assert state(book, A) == "alive"
-        assert len(book.take(Notice, event="membership.udp_blocked")) == expected
+        assert len(book.take(Notice, event="member_udp_blocked")) == expected
 
 
 def test_late_and_foreign_answers_are_ignored() -> None:

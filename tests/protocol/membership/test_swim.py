@@ -71,7 +71,7 @@ def test_leaving_is_said_to_everybody_and_ends() -> None:
     assert not book.machine.departed
     book.wait(3)
     assert book.machine.departed
-    assert len(book.take(Notice, event="membership.departed")) == 1
+    assert len(book.take(Notice, event="member_departed")) == 1
 
 
 def test_nobody_is_probed_or_blamed_while_leaving_and_pings_are_still_answered() -> None:
