@@ -8,6 +8,7 @@ import datetime as dt
 import secrets
 import signal
 import socket
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
@@ -332,8 +333,9 @@ class Daemon:
     async def _gauge(self, node: Node) -> None:
         """Figures that are read rather than counted."""
         while True:
+            states = Counter(member.state for member in node.swim.members())
             for state in ("alive", "suspect", "dead", "left"):
-                self._metrics.members.labels(state=state).set(sum(1 for peer in node.peers() if peer.state == state))
+                self._metrics.members.labels(state=state).set(states[state])
             self._metrics.queue_depth.set(node.dispatcher.frames_waiting())
             await asyncio.sleep(limits.GAUGE_S)
 
