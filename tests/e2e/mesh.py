@@ -243,12 +243,17 @@ class Mesh:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         return {**kept, "HOME": str(self.home), "NO_COLOR": "1"}
 
-    def prepare(self, name: str, *arguments: str, renderer: str = "null", join: PeerProcess | None = None) -> PeerProcess:
-        """A peer that is not started yet. `renderer` "" means what is found; without `join` it joins the first peer."""
+    def prepare(
+        self, name: str, *arguments: str, renderer: str = "null", join: PeerProcess | None = None, discovery: str = "static"
+    ) -> PeerProcess:  # fmt: skip
+        """A peer that is not started yet. `renderer` "" means what is found; without `join` it joins the first peer.
+
+        `discovery` "" leaves it at its default."""
         folder = self.folder / name
         folder.mkdir()
         seed = join or (self.peers[0] if self.peers else None)
-        given = ["--name", name, "--port", "0", "--data-dir", str(folder / "data"), "--preset", "local", "--discovery", "static"]
+        given = ["--name", name, "--port", "0", "--data-dir", str(folder / "data"), "--preset", "local"]
+        given += ["--discovery", discovery] if discovery else []
         given += ["--renderer", renderer] if renderer else []
         given += ["--mesh", self.name] if "--mesh-key-file" not in arguments else []
         given += ["--join", seed.host] if seed is not None and "--join" not in arguments else []
@@ -301,7 +306,7 @@ class Mesh:
 
     def peerctl_command(self, peer: PeerProcess | None, *arguments: str) -> list[str]:
         """How `peerctl` is started against a peer (None: the local one)."""
-        return [str(PROGRAMS / "peerctl"), *arguments[:1], *(("-H", peer.url) if peer is not None else ()), *arguments[1:]]
+        return [str(PROGRAMS / "peerctl"), *(("-H", peer.url) if peer is not None else ()), *arguments]
 
     def begin_peerctl(self, peer: PeerProcess, *arguments: str) -> subprocess.Popen[str]:
         """Start peerctl in a process group of its own, to be signalled."""

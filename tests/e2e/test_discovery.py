@@ -17,7 +17,7 @@ FOUND_S = 40.0
 
 async def start(mesh: Mesh, name: str, *arguments: str) -> PeerProcess:
     """A peer without seeds."""
-    peer = mesh.prepare(name, *arguments)
+    peer = mesh.prepare(name, *arguments, discovery="")
     peer.arguments = without_seeds(peer.arguments)
     peer.begin()
     await wait_until(lambda: peer.is_ready, READY_S)

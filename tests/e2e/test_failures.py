@@ -34,8 +34,9 @@ def all_done_once(owner: PeerProcess, job: str, count: int) -> None:
     assert set(commits.values()) <= {1}
 
 
-def all_right(peer: PeerProcess, job: str, count: int, folder: Path) -> None:
+async def all_right(peer: PeerProcess, job: str, count: int, folder: Path) -> None:
     """The bytes of every frame, from this peer, decode to the pixels that were committed."""
+    await peer.until_ended(job)  # as this peer sees it: facts come a moment later than where they are made
     for row in peer.frames(job):
         answer = peer.ask("GET", f"/api/v1/jobs/{job}/frames/{row['frame']}")
         assert answer.status == 200, f"frame {row['frame']}: {answer.status} {answer.text}"
@@ -53,7 +54,7 @@ async def test_a_thief_killed_with_an_unfinished_lease_costs_nothing_but_time(me
     ended = await owner.until_ended(job)
     assert ended["state"] == "completed"
     all_done_once(owner, job, 40)
-    all_right(other, job, 40, tmp_path)
+    await all_right(other, job, 40, tmp_path)
     assert owner.events("frames_requeued") != []
 
 
@@ -70,7 +71,7 @@ async def test_an_owner_killed_in_mid_job_and_started_again_completes_it(mesh, t
     assert {row["state"] for row in rows} == {"done"}
     assert len(rows) == 30
     assert {row["frame"]: row["digest"] for row in rows if row["frame"] in done} == done
-    all_right(thief, job, 30, tmp_path)
+    await all_right(thief, job, 30, tmp_path)
 
 
 async def test_every_peer_killed_at_once_loses_no_accepted_job(mesh, tmp_path):
@@ -82,7 +83,7 @@ async def test_every_peer_killed_at_once_loses_no_accepted_job(mesh, tmp_path):
     for peer in (first, second):
         await mesh.restart(peer)
     assert (await first.until_ended(job, 90))["state"] == "completed"
-    all_right(second, job, 20, tmp_path)
+    await all_right(second, job, 20, tmp_path)
 
 
 async def test_a_peer_that_drains_hands_back_what_it_has_not_begun_and_ends_with_0(mesh):
@@ -153,7 +154,7 @@ async def test_a_blender_killed_in_mid_frame_is_replaced_and_the_job_completes(m
     ended = await peer.until_ended(job, BLENDER_S)
     assert ended["state"] == "completed", ended
     assert not set(peer.renderers()) & set(first)
-    all_right(peer, job, 4, tmp_path)
+    await all_right(peer, job, 4, tmp_path)
 
 
 @pytest.mark.blender

@@ -47,27 +47,27 @@ async def test_the_day_of_a_user_in_verbs(mesh):
         return done.stdout
 
     assert "2 of 2 peers alive" in run("status")
-    job = run("submit", *SLOW, "-f", "1-12", "--name", "castle", "-o", "name").strip()
-    assert run("jobs", "-o", "name").split() == [job]
-    run("priority", "castle", "90")
+    job = run("submit", *SLOW, "-f", "1-40", "--name", "castle", "-o", "name").strip()
     run("pause", "castle")
+    run("priority", "castle", "90")
+    assert run("jobs", "-o", "name").split() == [job]
     assert json.loads(run("job", "castle", "--json"))["state"] == "paused"
     run("resume", "castle")
-    assert (await first.until_ended(job))["state"] == "completed"
+    assert (await second.until_ended(job))["state"] == "completed"
     assert "castle" in run("jobs")
-    assert len(json.loads(run("frames", "@last", "--json"))["frames"]) == 12
+    assert len(json.loads(run("frames", "@last", "--json"))["frames"]) == 40
     assert "null renderer: frame 3" in run("logs", "castle", "--frame", "3")
     folder = mesh.folder / "castle"
     run("fetch", "castle", "-d", str(folder))
-    assert sorted(path.name for path in folder.iterdir()) == [f"castle_{number:04d}.png" for number in range(1, 13)]
+    assert sorted(path.name for path in folder.iterdir()) == [f"castle_{number:04d}.png" for number in range(1, 41)]
     again = json.loads(run("fetch", "castle", "-d", str(folder), "--json"))
-    assert (again["fetched"], again["kept"]) == (0, 12)
+    assert (again["fetched"], again["kept"]) == (0, 40)
     assert "frame_committed" in run("events")
     assert {row["name"] for row in json.loads(run("peers", "--json"))["peers"]} == {"first", "second"}
     run("drain", "first")
     await wait_until(lambda: first.get(f"/peers/{first.id}")["draining"])
     run("undrain", "first")
-    assert re.search(r"port\s+\S+\s+flag --port", run("config", "show"))
+    assert re.search(r"port\s+\S+\s+flag --port", run("config", "show", "--origin"))
     run("rm", "castle")
     run("job", "castle", code=3)
 

@@ -27,6 +27,7 @@ async def test_three_peers_render_what_one_blender_renders_and_any_of_them_gives
     files = sorted((tmp_path / "frames").iterdir())
     assert [path.name for path in files] == [f"scene_{number:04d}.png" for number in range(1, 25)]
     hashes = {number: examine(path, Expected(320, 180, 3, "PNG")).pixel_hash for number, path in enumerate(files, 1)}
+    await second.until_ended(job)
     assert hashes == {row["frame"]: row["pixel_hash"] for row in second.frames(job)}
     scenes.run_blender(scenes.any_home(), ALONE, str(scene), str(tmp_path / "alone"), "24")
     assert hashes == {number: pixel_hash(tmp_path / "alone" / f"{number:04d}.png") for number in range(1, 25)}
@@ -51,6 +52,7 @@ async def test_a_peer_with_the_program_and_one_with_the_module_render_each_for_i
         job = module.submit(scene, frames="1-3", blender=wanted)
         ended = await module.until_ended(job, BLENDER_S)
         assert ended["state"] == "completed", ended
+        await program.until_ended(job)
         assert {row["peer"] for row in program.frames(job)} == {peer.id}
         assert program.ask("GET", f"/api/v1/jobs/{job}/frames/2").body.startswith(b"\x89PNG")
 
