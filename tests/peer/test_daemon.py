@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import platformdirs
 import psutil
 import pytest
 
@@ -57,12 +58,24 @@ Starter = Callable[..., Any]
 
 @pytest.fixture
 async def start(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Starter]:
-    monkeypatch.setattr(daemon_module.platformdirs, "user_data_path", lambda *_: tmp_path / "share")
+    monkeypatch.setattr(platformdirs, "user_data_path", lambda *_: tmp_path / "share")
     started: list[Started] = []
 
     async def begin(*flags: str) -> Started:
         capsys.readouterr()
-        arguments = ["--data-dir", str(tmp_path / "data"), "--port", "0", "--renderer", "null", "--preset", "local", *flags]
+        arguments = [
+            "--data-dir",
+            str(tmp_path / "data"),
+            "--port",
+            "0",
+            "--renderer",
+            "null",
+            "--preset",
+            "local",
+            "--discovery",
+            "static",
+            *flags,
+        ]
         running = asyncio.create_task(Daemon(parse_peerd(arguments, {"HOME": str(tmp_path)})).run())
         out = ""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 
@@ -106,6 +107,7 @@ async def test_a_reader_that_goes_away_is_forgotten():
     log = EventLog(1)
     log.add(Notice("seen"), 0)
     reader = log.read(after=None, job=None, follow=True)
+    assert isinstance(reader, AsyncGenerator)
     await anext(reader)
     await reader.aclose()
     assert log._followers == []

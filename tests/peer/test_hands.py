@@ -81,10 +81,10 @@ class Bench:
     told: list[Event]
     store: list[Exception | None]
 
-    async def fetched(self, *, pin_for: JobId | None = None, **there: bytes) -> str:
+    async def fetched(self, *there: bytes, pin_for: JobId | None = None) -> str:
         """Ask for these blobs; the error of the one event that comes."""
         items = []
-        for data in there.values():
+        for data in there:
             digest = digest_of(data)
             self.fetcher.there[digest] = data
             items.append((digest, len(data)))
@@ -100,10 +100,13 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     adapters, blobs, log, metrics = Recorder(), MemoryBlobs(tmp_path), EventLog(1), Metrics()
-    fetcher, told, store = Fetcher(blobs), [], []
+    fetcher = Fetcher(blobs)
+    told: list[Event] = []
+    store: list[Exception | None] = []
     fetcher.held.set()
     hands = PeerHands(
         datagrams=adapters, streams=adapters, fetcher=fetcher, blobs=blobs, workshop=cast(Workshop, adapters), probes=adapters,
+        delivery=adapters,
         log=log, metrics=NoticeMetrics(metrics), tell=told.append, store_changed=store.append, wall_ms=lambda: 1_700,
     )  # fmt: skip
     yield Bench(hands, adapters, fetcher, blobs, log, metrics, told, store)
@@ -158,20 +161,20 @@ async def test_the_store_is_measured_and_its_troubles_are_handed_on(bench: Bench
 
 
 async def test_what_is_fetched_is_here_when_its_event_comes(bench: Bench):
-    assert await bench.fetched(a=b"one", b=b"two") == ""
+    assert await bench.fetched(b"one", b"two") == ""
     assert set(bench.blobs.blobs.values()) == {b"one", b"two"}
     assert bench.blobs.pins == {}
     assert bench.fetcher.asked[0][2] == (PEER,)
 
 
 async def test_blobs_are_pinned_before_they_are_fetched(bench: Bench):
-    assert await bench.fetched(pin_for=JOB, a=b"one") == ""
+    assert await bench.fetched(b"one", pin_for=JOB) == ""
     assert bench.fetcher.pins_seen == [{JOB: {digest_of(b"one")}}]
 
 
 async def test_what_is_here_already_is_not_fetched_and_still_pinned(bench: Bench):
     bench.blobs.add(b"one")
-    assert await bench.fetched(pin_for=JOB, a=b"one") == ""
+    assert await bench.fetched(b"one", pin_for=JOB) == ""
     assert bench.fetcher.asked == []
     assert bench.blobs.pins == {JOB: {digest_of(b"one")}}
 
@@ -192,14 +195,14 @@ async def test_a_fetch_of_nothing_ends_at_once(bench: Bench):
 )
 async def test_a_fetch_that_fails_says_why_once(bench: Bench, fault: Exception):
     bench.fetcher.faults = {digest_of(data): fault for data in (b"one", b"two")}
-    assert await bench.fetched(a=b"one", b=b"two", c=b"three") == str(fault)
+    assert await bench.fetched(b"one", b"two", b"three") == str(fault)
 
 
 async def test_faults_of_two_kinds_at_once_are_still_one_event(bench: Bench):
     bench.fetcher.held.clear()
     bench.fetcher.faults = {digest_of(b"one"): OSError("no such place"), digest_of(b"two"): ZeroDivisionError("by nought")}
     with structlog.testing.capture_logs() as lines:
-        asked = asyncio.create_task(bench.fetched(a=b"one", b=b"two"))
+        asked = asyncio.create_task(bench.fetched(b"one", b"two"))
         await wait_until(lambda: bench.fetcher.at_once == 2)
         bench.fetcher.held.set()
         assert await asked == "no such place"
@@ -209,7 +212,7 @@ async def test_faults_of_two_kinds_at_once_are_still_one_event(bench: Bench):
 async def test_a_mistake_of_ours_is_an_answer_too_and_is_logged(bench: Bench):
     bench.fetcher.faults = {digest_of(b"one"): ZeroDivisionError("by nought")}
     with structlog.testing.capture_logs() as lines:
-        assert await bench.fetched(a=b"one") == "the peer itself failed: by nought"
+        assert await bench.fetched(b"one") == "the peer itself failed: by nought"
     assert lines[0]["event"] == "fetch_broke"
 
 
@@ -218,13 +221,13 @@ async def test_a_pin_that_cannot_be_kept_is_told_and_nothing_is_fetched(bench: B
         raise StoreFull("the disk is full")
 
     monkeypatch.setattr(bench.blobs, "pin", pin)
-    assert await bench.fetched(pin_for=JOB, a=b"one") == "the disk is full"
+    assert await bench.fetched(b"one", pin_for=JOB) == "the disk is full"
     assert bench.fetcher.asked == []
 
 
 async def test_only_a_few_blobs_of_a_ticket_are_fetched_at_once(bench: Bench):
     bench.fetcher.held.clear()
-    asked = asyncio.create_task(bench.fetched(**{f"k{number}": b"%d" % number for number in range(20)}))
+    asked = asyncio.create_task(bench.fetched(*(b"%d" % number for number in range(20))))
     await wait_until(lambda: bench.fetcher.at_once == FETCHES_PER_TICKET)
     bench.fetcher.held.set()
     assert await asked == ""

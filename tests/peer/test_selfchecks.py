@@ -26,13 +26,13 @@ class Disk:
     def __call__(self, _folder: Path):
         if self.error is not None:
             raise self.error
-        return shutil._ntuple_diskusage(0, 0, self.free)  # type: ignore[attr-defined]
+        return shutil._ntuple_diskusage(0, 0, self.free)
 
 
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     made = Disk()
-    monkeypatch.setattr(selfchecks.shutil, "disk_usage", made)
+    monkeypatch.setattr(shutil, "disk_usage", made)
     return made
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import pytest
 import structlog
@@ -21,7 +22,7 @@ from protocol.errors import NotFound
 from protocol.events import Event, FrameProgressed, FrameRendered, FrameVerified, InspectEnded
 from protocol.ids import Digest, JobId, TaskId
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry
-from protocol.jobs.results import Failure, FailureClass, FrameResult
+from protocol.jobs.results import Failure, FailureClass, FrameResult, Inspection
 from protocol.jobs.spec import RenderSettings
 from tests.fakes.memory_store import MemoryBlobs, digest_of
 from tests.fakes.workbench import FakeRenderer, FakeSession, FakeVerifier
@@ -31,6 +32,22 @@ JOB = JobId("cd" * 16)
 SCENE = b"a scene"
 MANIFEST = Manifest("shot.blend", (ManifestEntry("shot.blend", digest_of(SCENE), len(SCENE)),))
 SETTINGS = RenderSettings(samples=4)
+
+
+EndT = TypeVar("EndT", FrameRendered, FrameVerified, InspectEnded)
+
+
+def kind_of(result: FrameResult | Inspection) -> str:
+    """The class of the failure that it must be."""
+    failure = result.failure if isinstance(result, FrameResult) else result.error
+    assert failure is not None
+    return failure.kind
+
+
+def log_of(result: FrameResult) -> Digest:
+    """The log that it must have."""
+    assert result.log is not None
+    return result.log
 
 
 class LoglessBlobs(MemoryBlobs):
@@ -75,7 +92,7 @@ class Shop:
         await wait_until(lambda: any(session.rendering == number for session in self.renderer.sessions))
         return next(session for session in self.renderer.sessions if session.rendering == number)
 
-    def ends(self, kind: type[Event]) -> list[Event]:
+    def ends(self, kind: type[EndT]) -> list[EndT]:
         return [event for event in self.events if isinstance(event, kind)]
 
     async def rendered(self, task: TaskId) -> FrameResult:
@@ -85,10 +102,10 @@ class Shop:
         self.workshop.verify(Verify(task, JOB))
         return (await self._one(FrameVerified, task)).result
 
-    async def looked(self, task: TaskId):
+    async def looked(self, task: TaskId) -> Inspection:
         return (await self._one(InspectEnded, task)).inspection
 
-    async def _one(self, kind, task: TaskId):
+    async def _one(self, kind: type[EndT], task: TaskId) -> EndT:
         await wait_until(lambda: [event for event in self.ends(kind) if event.task == task])
         return next(event for event in self.ends(kind) if event.task == task)
 
@@ -97,7 +114,7 @@ class Shop:
 
 
 @pytest.fixture(autouse=True)
-def quiet():
+def quiet() -> Iterator[None]:
     """Tracebacks of provoked mistakes are for logs of real peers."""
     with structlog.testing.capture_logs():
         yield
@@ -140,9 +157,9 @@ async def test_a_frame_is_rendered_verified_and_taken_in_and_its_folder_goes(sho
     [output] = result.outputs
     assert (output.role, output.name, output.width, output.height, output.format) == ("main", "0007.png", 320, 180, "PNG")
     assert shop.blobs.blobs[output.digest] == b"picture of frame 7"
-    assert shop.blobs.blobs[result.log] == b"rendered\n"
+    assert shop.blobs.blobs[log_of(result)] == b"rendered\n"
     assert (result.log_size, result.seconds, result.device) == (9, 0.25, "cpu")
-    assert shop.blobs.pins[JOB] == {output.digest, result.log}
+    assert shop.blobs.pins[JOB] == {output.digest, log_of(result)}
     assert shop.leftovers() == []
 
 
@@ -233,7 +250,7 @@ async def test_after_a_failure_of_the_renderer_the_next_frame_opens_a_new_sessio
     session.die(Failure(kind, "gone"))
     result = await shop.rendered(task)
     assert result.failure == Failure(kind, "gone")
-    assert shop.blobs.blobs[result.log] == b"last words"
+    assert shop.blobs.blobs[log_of(result)] == b"last words"
     shop.render(2)
     assert await shop.rendering(2) is not session
     assert shop.leftovers() == ["t2"]
@@ -243,7 +260,7 @@ async def test_the_frame_that_waited_behind_a_crash_is_not_blamed(shop: Shop):
     first, second = shop.render(1), shop.render(2)
     (await shop.rendering(1)).die(Failure("crash", "gone"))
     assert (await shop.rendered(first)).failure == Failure("crash", "gone")
-    assert (await shop.rendered(second)).failure.kind == "infrastructure"
+    assert kind_of(await shop.rendered(second)) == "infrastructure"
 
 
 async def test_a_failure_of_the_scene_keeps_the_session(shop: Shop):
@@ -259,7 +276,7 @@ async def test_a_scene_that_does_not_open_fails_the_frame_with_its_log(shop: Sho
     shop.renderer.open_faults.append(failed("scene", "not a scene"))
     result = await shop.rendered(shop.render(1))
     assert result.failure == Failure("scene", "not a scene")
-    assert shop.blobs.blobs[result.log] == b"its words"
+    assert shop.blobs.blobs[log_of(result)] == b"its words"
     (await _after(shop, 2)).finish()
 
 
@@ -276,7 +293,7 @@ async def test_a_renderer_that_is_not_here_is_nobodys_fault(shop: Shop):
 
 async def test_a_scene_that_has_left_the_store_is_nobodys_fault(shop: Shop):
     gone = Manifest("gone.blend", (ManifestEntry("gone.blend", digest_of(b"gone"), 4),))
-    assert (await shop.rendered(shop.render(1, manifest=gone))).failure.kind == "infrastructure"
+    assert kind_of(await shop.rendered(shop.render(1, manifest=gone))) == "infrastructure"
 
 
 async def test_a_mistake_of_ours_fails_the_frame_and_not_the_peer(shop: Shop):
@@ -285,7 +302,7 @@ async def test_a_mistake_of_ours_fails_the_frame_and_not_the_peer(shop: Shop):
     failure = (await shop.rendered(task)).failure
     assert failure == Failure("crash", "the peer itself failed: ZeroDivisionError: by nought")
     shop.renderer.open_faults.append(KeyError("what"))
-    assert (await shop.rendered(shop.render(2, settings=RenderSettings(samples=9)))).failure.kind == "crash"
+    assert kind_of(await shop.rendered(shop.render(2, settings=RenderSettings(samples=9)))) == "crash"
     assert shop.leftovers() == []
     assert not shop.running.done()
 
@@ -312,7 +329,7 @@ async def test_a_picture_that_does_not_verify_fails_with_the_renderers_log(shop:
     await shop.rendered(task)
     result = await shop.verified(task)
     assert result.failure == Failure("verification", "0001.png: cut off")
-    assert shop.blobs.blobs[result.log] == b"rendered\n"
+    assert shop.blobs.blobs[log_of(result)] == b"rendered\n"
     assert result.outputs == ()
     assert shop.leftovers() == []
 
@@ -346,7 +363,7 @@ async def test_a_frame_that_is_stopped_before_its_turn_never_begins(shop: Shop):
     waiting = shop.render(2, settings=RenderSettings(samples=8))
     session = await shop.rendering(1)
     shop.workshop.stop(StopTask(waiting))
-    assert (await shop.rendered(waiting)).failure.kind == "infrastructure"
+    assert kind_of(await shop.rendered(waiting)) == "infrastructure"
     assert session.rendering == 1
     assert len(shop.renderer.opened) == 1
 
@@ -355,7 +372,7 @@ async def test_a_frame_that_is_stopped_while_it_renders_ends_its_session(shop: S
     task = shop.render(1)
     session = await shop.rendering(1)
     shop.workshop.stop(StopTask(task))
-    assert (await shop.rendered(task)).failure.kind == "infrastructure"
+    assert kind_of(await shop.rendered(task)) == "infrastructure"
     assert session.over
     assert await _after(shop, 2) is not session
     assert shop.leftovers() == ["t2"]
@@ -376,7 +393,7 @@ async def test_a_frame_that_is_stopped_before_anything_has_happened_is_answered(
     for steps in range(4):
         await asyncio.sleep(0)
         shop.workshop.stop(StopTask(task))
-        assert (await shop.rendered(task)).failure.kind == "infrastructure"
+        assert kind_of(await shop.rendered(task)) == "infrastructure"
         task = shop.render(2 + steps)
         for _ in range(steps):
             await asyncio.sleep(0)
@@ -489,7 +506,7 @@ async def test_whatever_happens_every_effect_is_answered_once_and_nothing_is_lef
         return ends == len(tasks) and len(shop.ends(FrameVerified)) == len(verified)
 
     await wait_until(all_ended)
-    ends = Counter(event.task for event in (*shop.ends(FrameRendered), *shop.ends(InspectEnded)))
+    ends = Counter(event.task for event in shop.ends(FrameRendered)) + Counter(event.task for event in shop.ends(InspectEnded))
     assert ends == Counter(tasks)
     assert Counter(event.task for event in shop.ends(FrameVerified)) == Counter(verified)
     await wait_until(lambda: shop.leftovers() == [])
