@@ -27,7 +27,7 @@ class Check:
 class PeerCard:
     """Everything that others need to know to give a peer work or to explain why it has none.
 
-    `url` is the user port's; `renderer_reasons` say why a renderer is missing."""
+    `url` is the user port's; `renderer_reasons` say why a renderer is missing; `roots` are its output roots."""
 
     name: str = ""
     url: str = ""
@@ -39,6 +39,7 @@ class PeerCard:
     checks: tuple[Check, ...] = ()
     renderer_reasons: tuple[str, ...] = ()
     draining: bool = False
+    roots: tuple[str, ...] = ()
 
     @property
     def critical(self) -> bool:
@@ -69,7 +70,7 @@ def card_to_bytes(card: PeerCard) -> bytes:
             [list(pair) for pair in card.labels],
             [capabilities_to_row(item) for item in card.capabilities],
             [[check.name, check.status, check.output] for check in card.checks],
-            list(card.renderer_reasons), card.draining,
+            list(card.renderer_reasons), card.draining, list(card.roots),
         ]
     )  # fmt: skip
 
@@ -81,6 +82,7 @@ def card_from_bytes(data: bytes) -> PeerCard:
         name=r.text(256), url=r.text(512), version=r.text(64), slots_total=r.integer(0, 4096), slots_free=r.integer(0, 4096),
         labels=r.each(_label, limits.LABELS_PER_JOB_MAX), capabilities=r.each(capabilities_from_row, 32),
         checks=r.each(_check, 64), renderer_reasons=r.texts(16), draining=r.flag(),
+        roots=r.texts(limits.ROOTS_MAX, limits.ROOT_NAME_CHARS_MAX) if r.more else (),
     )  # fmt: skip
 
 

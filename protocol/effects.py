@@ -1,7 +1,8 @@
 """Effects out: what the shell performs, in order.
 
 What follows a `Persist` waits until it is durable; `SendDatagram` and membership's `SendStream` (`urgent`) never wait.
-Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`, `RunCheck`, `UseKeys`) come back as exactly one event each.
+Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`, `RunCheck`, `Deliver`, `UseKeys`) come back as exactly one
+event each.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Any, Literal
 
 from protocol.ids import Address, Digest, JobId, PeerId, RequestId, TaskId, Ticket
 from protocol.jobs.manifest import Manifest
+from protocol.jobs.parcels import Parcel
 from protocol.jobs.spec import RenderSettings
 from protocol.records import Record
 from protocol.services import CheckSpec
@@ -127,6 +129,21 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
+class Deliver:
+    """Put frames, whose blobs are here, into `folder` of an output root of this peer. Back: `DeliverEnded`.
+
+    Never a half-written file under a final name, and no other file than those of `replaces` gives way. `sweep`: write
+    nothing, only look which of them are there."""
+
+    ticket: Ticket
+    job: JobId
+    root: str
+    folder: str
+    sweep: bool
+    parcels: tuple[Parcel, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunCheck:
     """Probe once, within the check's timeout, and only what may be probed. Back: `CheckEnded`."""
 
@@ -173,6 +190,7 @@ Effect = (
     | StopTask
     | Inspect
     | RunCheck
+    | Deliver
     | UseKeys
     | Reply
     | Notice

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from protocol.access.roles import Role
-from protocol.ids import Address, JobId, PeerId, RequestId, TaskId, Ticket
+from protocol.ids import Address, Digest, JobId, PeerId, RequestId, TaskId, Ticket
 from protocol.jobs.manifest import Manifest
+from protocol.jobs.parcels import Placed
 from protocol.jobs.results import Capabilities, FrameResult, Inspection
 from protocol.jobs.spec import JobSpec
 from protocol.ledger.facts import Fact
@@ -234,6 +235,23 @@ class ForceLeaveAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverEnded:
+    """A Deliver has ended: what is dealt with, and a code with a reason when something hindered the rest."""
+
+    ticket: Ticket
+    placed: tuple[Placed, ...]
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobLost:
+    """The copy of a blob here was damaged, and is gone; whoever needs it fetches it anew."""
+
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
 class CheckEnded:
     """A RunCheck has ended."""
 
@@ -285,6 +303,8 @@ Event = (
     | HealthAsked
     | ForceLeaveAsked
     | CheckEnded
+    | DeliverEnded
+    | BlobLost
     | DrainAsked
     | UndrainAsked
     | GraceEnded

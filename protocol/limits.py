@@ -339,3 +339,15 @@ KEYS_CONFIRM_S: Final = 5.0
 KEYS_ASKS_MAX: Final = 16
 KEYS_GREETED_FEW: Final = 3  # so many of all members compare their ring with somebody who has just come
 KEY_TEXT_CHARS_MAX: Final = 512
+
+# Delivery to output roots (protocol/delivery, peer/delivery)
+ROOTS_MAX: Final = 32
+ROOT_NAME_CHARS_MAX: Final = 63
+DESTINATION_CHARS_MAX: Final = 1_200
+PARCELS_PER_CARRY_MAX: Final = 32
+OUTPUTS_PER_CARRY_MAX: Final = 1_024
+REPLACED_HASHES_MAX: Final = 1_024
+CONFLICTS_PER_FACT_MAX: Final = 8_192
+CARRY_RESEND_S: Final = 30.0
+DELIVERY_RETRY_S: Final = 2.0
+DELIVERY_RETRY_S_MAX: Final = 60.0

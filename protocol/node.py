@@ -16,6 +16,7 @@ from protocol.cards import PeerCard
 from protocol.catalog.board import Board
 from protocol.catalog.catalog import Catalog
 from protocol.catalog.roster import Roster
+from protocol.delivery.delivery import Delivery
 from protocol.effects import Effect, SendDatagram, SendStream
 from protocol.events import DatagramReceived, Event, StreamFailed, StreamReceived
 from protocol.health.directory import Directory
@@ -63,6 +64,7 @@ class Node:
         o = options
         dice = Random(o.seed)
         self.me = o.me
+        self.author = o.author
         self.swim = Swim(
             me=o.me, address=o.address, mesh_port=o.mesh_port, run_epoch=o.run_epoch, nonce=o.nonce, meta=b"",
             options=o.swim, random=Random(dice.getrandbits(64)), token=o.token,
@@ -82,9 +84,10 @@ class Node:
         )
         self.access = Access(me=o.me, random=Random(dice.getrandbits(64)))
         self.keyring = Keyring(me=o.me, state=o.ring, random=Random(o.seed ^ 0x4E195))
+        self.delivery = Delivery(me=o.me, run_epoch=o.run_epoch, roots=o.card.roots)
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
             self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief, self.access,
-            self.health, self.directory, self.keyring,
+            self.health, self.directory, self.keyring, self.delivery,
         )  # fmt: skip
 
     # the machine

@@ -12,8 +12,10 @@ from protocol.cards import PeerCard
 from protocol.ids import Address, AttemptId, Fence, JobId, PeerId
 from protocol.jobs.frames import Frames
 from protocol.jobs.manifest import Manifest
+from protocol.jobs.parcels import Placed
 from protocol.jobs.results import FrameResult, Inspection
 from protocol.jobs.spec import JobSpec
+from protocol.ledger.facts import FrameEnded
 from protocol.views import JobView, Reason
 from protocol.wire.work import WorkMessage
 
@@ -165,6 +167,47 @@ class SceneInspected:
     inspection: Inspection
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryDue:
+    """The ledger to the delivery: these frames of an owned job are to be put into its destination; they add to earlier ones.
+
+    `ended`: winners, each with the pixel hashes of what it may replace. `name` and `template` make the file names. `sweep`:
+    these are all of them; look whether they are there, deliver again what is not, then say `DeliverySwept`."""
+
+    job: JobId
+    root: str
+    folder: str
+    name: str
+    template: str
+    holders: tuple[PeerId, ...]
+    ended: tuple[tuple[FrameEnded, tuple[str, ...]], ...]
+    sweep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FramesDelivered:
+    """The delivery to the ledger: these lie in the destination, durably; make it a fact."""
+
+    job: JobId
+    peer: PeerId
+    placed: tuple[Placed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySwept:
+    """The delivery to the ledger: all that was to be swept has been looked at."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryWaits:
+    """The delivery to the ledger: why frames cannot be delivered now; empty: nothing hinders it."""
+
+    job: JobId
+    reasons: tuple[Reason, ...]
+
+
 Signal = (
     MemberChanged
     | CatalogChanged
@@ -178,4 +221,8 @@ Signal = (
     | WorkProgress
     | FrameCommitted
     | SceneInspected
+    | DeliveryDue
+    | FramesDelivered
+    | DeliverySwept
+    | DeliveryWaits
 )

@@ -68,6 +68,9 @@ class JobView:
     copies: int
     only_on: PeerId | None = None
     version: int = 0  # grows with each change of facts, for ETags
+    destination: str = ""
+    delivered: int = 0
+    conflicts: int = 0  # frames whose name in the destination was another file's, which was kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ class PeerView:
     draining: bool = False
     renderer_reasons: tuple[str, ...] = ()
     me: bool = False
+    roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

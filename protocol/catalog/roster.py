@@ -82,7 +82,7 @@ class Roster:
             ),
             checks=tuple({"name": c.name, "status": c.status, "output": c.output} for c in card.checks),
             version=card.version, rtt_ms=rtt_ms, draining=card.draining,
-            renderer_reasons=card.renderer_reasons, me=peer == self._me,
+            renderer_reasons=card.renderer_reasons, me=peer == self._me, roots=card.roots,
         )  # fmt: skip
 
     # the machine

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from protocol import limits
+from protocol.jobs.destination import parse_destination
 from protocol.jobs.frames import parse_frames
 
 Engine = Literal["CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH"]
@@ -42,6 +43,9 @@ class JobSpec(BaseModel):
     color_mode: Literal["BW", "RGB", "RGBA"] | None = None
     quality: int | None = Field(None, ge=0, le=100)
     output: str = Field("{job}_{frame:04d}", max_length=200)
+    destination: str | None = Field(
+        None, max_length=limits.DESTINATION_CHARS_MAX, description="Where finished frames go besides: ROOT:folder"
+    )
     max_attempts: int = Field(3, ge=1, le=limits.ATTEMPTS_PER_FRAME_MAX)
     frame_timeout_s: float | None = Field(None, gt=0, le=7 * 86_400)
     threads: int | None = Field(None, ge=1, le=1024)
@@ -56,6 +60,13 @@ class JobSpec(BaseModel):
     def _frames_parse(cls, value: str | None) -> str | None:
         if value is not None:
             parse_frames(value)
+        return value
+
+    @field_validator("destination")
+    @classmethod
+    def _destination_reads(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_destination(value)
         return value
 
     @field_validator("resolution")

@@ -12,6 +12,7 @@ from protocol.ids import PeerId
 from protocol.jobs.manifest import EMPTY
 from protocol.jobs.results import Inspection
 from protocol.kernel import Now
+from protocol.ledger.delivering import is_delivered
 from protocol.ledger.facts import Closed
 from protocol.ledger.held import HeldJob
 from protocol.ledger.lifecycle import refusal
@@ -30,7 +31,7 @@ def last_word(held: HeldJob, replicas: Replicas, now: Now, *, me: PeerId) -> Clo
     if fold.frames is None:
         return None
     failed = [frame for frame in fold.failed_frames() if frame in fold.frames]
-    if fold.done + len(failed) < len(fold.frames) or not all_safe(held, replicas, me=me):
+    if fold.done + len(failed) < len(fold.frames) or not is_delivered(fold) or not all_safe(held, replicas, me=me):
         return None
     return _closed(held, "failed" if failed else "completed", now)
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from protocol import limits
-from protocol import limits
 from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId
 from protocol.jobs.destination import Destination, parse_destination
 from protocol.jobs.frames import Frames, format_frames, parse_frames

@@ -30,7 +30,9 @@ class Promise:
 class HeldJob:
     """A job that this peer holds; only an owner uses more than the fold. Invariant: `copies` is about `fold`."""
 
-    __slots__ = ("activity", "copies", "dirty", "fold", "opened", "promises", "published", "published_at", "rival")
+    __slots__ = (
+        "activity", "copies", "dirty", "fold", "opened", "promises", "published", "published_at", "rival", "sweeping", "swept",
+    )  # fmt: skip
 
     def __init__(self, job: JobId) -> None:
         self.fold = JobFold(job)
@@ -42,6 +44,7 @@ class HeldJob:
         self.published_at = 0.0
         self.dirty = False
         self.rival: PeerId | None = None  # owns it too, by a greater fence, and is not known to hold our facts
+        self.sweeping = self.swept = -1  # at how many retries the destination is being looked through, and was
 
     @property
     def owner(self) -> PeerId:

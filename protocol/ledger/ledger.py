@@ -18,18 +18,24 @@ from protocol.jobs.results import Inspection
 from protocol.kernel import Now
 from protocol.ledger.closing import known_inspection, last_word
 from protocol.ledger.controls import control_facts
-from protocol.ledger.facts import Accepted, Body, Fact, FrameEnded, Inspected, Owner, ReplicaSet
+from protocol.ledger.delivering import NOT_SWEPT, delivered_facts, delivery_due, sweep_due
+from protocol.ledger.facts import Body, Fact, FrameEnded, Inspected, ReplicaSet
 from protocol.ledger.fold import JobFold
 from protocol.ledger.held import HeldJob
 from protocol.ledger.keeper import Keeper, as_versions
-from protocol.ledger.offers import work_opened
+from protocol.ledger.offers import first_bodies, work_opened
 from protocol.ledger.overview import view
 from protocol.ledger.promises import break_all, break_late, copies_of, keep, make_promise, owner_elsewhere, wanted
 from protocol.ledger.publishing import publication
 from protocol.ledger.replicas import Replicas
-from protocol.records import DropValue, ForgetJob, PutFact, PutValue
+from protocol.ledger.telling import closed_notice, frame_notice, inspected_notice
+from protocol.ledger.tombstones import Tombstones
+from protocol.records import ForgetJob, PutFact
 from protocol.signals import (
+    DeliverySwept,
+    DeliveryWaits,
     FrameCommitted,
+    FramesDelivered,
     PeerChanged,
     Publish,
     SceneInspected,
@@ -45,7 +51,6 @@ from protocol.wire import work
 from protocol.wire.work import Facts, FactsHeld
 
 Output = Effect | Signal
-TOMBSTONE = "deleted/"
 DELETED_EPOCH = 2**62  # in a ForgetJob: not merely given up by its owner, but deleted
 
 
@@ -60,7 +65,7 @@ class Ledger:
         self._counter = run_epoch << 32
         self._jobs: dict[JobId, HeldJob] = {}
         self._keys: dict[tuple[str, str], JobId] = {}
-        self._deleted: dict[JobId, None] = {}
+        self._deleted = Tombstones()
         self._heard: dict[JobId, JobView] = {}  # newest summaries of jobs that others own
         self._keeper = Keeper(me=me)
         self._replicas = Replicas(me=me, host=host, run_epoch=run_epoch, count=replicas)
@@ -115,6 +120,8 @@ class Ledger:
                 return self._commit_frame(event, now)
             case SceneInspected(job, attempt, peer, inspection):
                 return self._record_inspection(job, attempt, peer, inspection, now)
+            case FramesDelivered() | DeliverySwept() | DeliveryWaits():
+                return self._delivered(event, now)
             case _:
                 return []
 
@@ -215,6 +222,7 @@ class Ledger:
         if held.opened:
             outputs.append(WorkClosed(held.fold.job, "another peer owns this job now", ended=False))
         held.opened = False
+        held.sweeping = held.swept = NOT_SWEPT
         if self._replicas.lacking(held):
             self._wake_rounds(now)
         return outputs
@@ -227,7 +235,8 @@ class Ledger:
             held.opened = False
             return outputs
         held.opened = True
-        return [work_opened(held.fold, self._scene_holders(held))]
+        holders = self._scene_holders(held)
+        return [work_opened(held.fold, holders), *delivery_due(held, holders)]
 
     def _scene_holders(self, held: HeldJob) -> tuple[PeerId, ...]:
         live = [peer for peer in held.fold.replicas if peer != self._me and self._replicas.is_live(peer)]
@@ -238,10 +247,11 @@ class Ledger:
         closed = last_word(held, self._replicas, now, me=self._me)
         if closed is None:
             return []
-        started = view(held.fold, held.activity, copies=0).started_ms
-        outputs = self._append(held, [closed], now)
-        fields = {"state": closed.state, "seconds": None if started is None else round((closed.wall_ms - started) / 1000, 3)}
-        return [*outputs, Notice("job_" + closed.state, job=held.fold.job, fields=fields)]
+        sweep = sweep_due(held, self._scene_holders(held))
+        if sweep is not None:
+            return [*sweep]
+        notice = closed_notice(held, closed)
+        return [*self._append(held, [closed], now), notice]
 
     # accepting
 
@@ -263,12 +273,7 @@ class Ledger:
             return self._submit_elsewhere(held, job, asked.request)
         held = self._jobs.setdefault(job, HeldJob(job))
         self._keys[asked.submitter, asked.key] = job
-        fence = Fence(1, self._me)
-        accepted = Accepted(
-            spec=spec_json, manifest=asked.manifest, submitter=asked.submitter, key=asked.key,
-            wall_ms=now.wall_ms, only_on=self._me if asked.on_this_peer else None,
-        )  # fmt: skip
-        bodies: list[Body] = [accepted, Owner(fence), ReplicaSet(fence, 1, (self._me,))]
+        bodies = first_bodies(asked, spec_json, now, me=self._me)
         digests = tuple(entry.digest for entry in asked.manifest.files)
         outputs: list[Output] = [PinBlobs(job, digests)] if digests else []
         outputs.extend(self._append(held, bodies, now))
@@ -321,27 +326,34 @@ class Ledger:
         if held is None or held.owner != self._me or held.fold.inspected is not None:
             return []
         outputs = self._append(held, [Inspected(attempt, peer, inspection, now.wall_ms)], now)
-        fields = {"by": peer, "warnings": [warning.code for warning in inspection.warnings], "blender": inspection.blender}
-        if inspection.error is not None:
-            fields["error"] = inspection.error.reason
-        return [*outputs, Notice("scene_inspected", job=job, fields=fields), *self._after_change(held, now)]
+        return [*outputs, inspected_notice(job, peer, inspection), *self._after_change(held, now)]
 
     def _commit_frame(self, ended: FrameCommitted, now: Now) -> list[Output]:
         held = self._jobs.get(ended.job)
         if held is None or held.owner != self._me:
             return []
-        failure = ended.result.failure
         body = FrameEnded(ended.frame, ended.generation, ended.attempt, ended.peer, ended.result, now.wall_ms)
-        outputs = self._append(held, [body], now)
-        seconds = round(ended.result.seconds, 4)
-        fields = {"frame": ended.frame, "by": ended.peer, "seconds": seconds, "attempt": ended.attempt.counter}
-        if failure is None:
-            outputs.append(Notice("frame_committed", job=ended.job, fields=fields))
-        else:
-            fields |= {"kind": failure.kind, "reason": failure.reason}
-            outputs.append(Notice("frame_failed", "warning", ended.job, fields))
+        outputs = [*self._append(held, [body], now), frame_notice(ended)]
+        if not held.is_promised:
+            outputs.extend(delivery_due(held, self._scene_holders(held), [ended.frame]))
         closing = self._closing(held, now)
         return [*outputs, *closing, *(self._open(held) if closing else []), *self._publish(held, now)]
+
+    # what the delivery reports
+
+    def _delivered(self, event: FramesDelivered | DeliverySwept | DeliveryWaits, now: Now) -> list[Output]:
+        held = self._jobs.get(event.job)
+        if held is None or held.owner != self._me:
+            return []
+        outputs: list[Output] = []
+        match event:
+            case FramesDelivered(_, peer, placed):
+                outputs.extend(self._append(held, [*delivered_facts(held.fold, placed, peer, now)], now))
+            case DeliverySwept():
+                held.swept = held.sweeping
+            case DeliveryWaits(_, reasons):
+                held.activity.delivery_because = reasons
+        return [*outputs, *self._after_copies(held, now), *self._publish(held, now)]
 
     def _progress(self, progress: WorkProgress, now: Now) -> list[Output]:
         held = self._jobs.get(progress.job)
@@ -389,15 +401,9 @@ class Ledger:
         self._keeper.forget(job)
         if accepted is not None and self._keys.get((accepted.submitter, accepted.key)) == job:
             del self._keys[accepted.submitter, accepted.key]
-        mark = (PutValue(TOMBSTONE + job, b"deleted"),) if deleted else ()
-        drops: tuple[DropValue, ...] = ()
-        if deleted:
-            self._deleted[job] = None
-            drops = tuple(DropValue(TOMBSTONE + old) for old in list(self._deleted)[: -limits.TOMBSTONES_MAX])
-            for drop in drops:
-                self._deleted.pop(JobId(drop.key.removeprefix(TOMBSTONE)), None)
+        marks = self._deleted.bury(job) if deleted else ()
         broken = break_all(held, Unavailable("not_durable", "the job was given up; submit it again", retry_after_s=1))
-        forgotten = Persist((ForgetJob(job), *mark, *drops))
+        forgotten = Persist((ForgetJob(job), *marks))
         return [forgotten, UnpinJob(job), WorkClosed(job, "deleted"), Publish(job_key(job), None), *broken]
 
     def _told_to_forget(self, sender: PeerId, job: JobId, fence: Fence) -> list[Output]:
@@ -481,9 +487,7 @@ class Ledger:
     # boot
 
     def _boot(self, booted: Booted, now: Now) -> list[Output]:
-        for key in booted.values:
-            if key.startswith(TOMBSTONE):
-                self._deleted[JobId(key.removeprefix(TOMBSTONE))] = None
+        self._deleted.load(booted.values)
         for fact in booted.facts:
             self._jobs.setdefault(fact.job, HeldJob(fact.job)).fold.add(fact)
         outputs: list[Output] = []

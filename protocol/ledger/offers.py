@@ -1,13 +1,26 @@
-"""How an owned job is laid before the dispatcher, and which part of its view others must hear of at once."""
+"""How a job begins, how an owned one is laid before the dispatcher, and which part of its view others must hear of at once."""
 
 from __future__ import annotations
 
-from protocol.ids import PeerId
+from protocol.events import SubmitAsked
+from protocol.ids import Fence, PeerId
 from protocol.jobs.steps import FrameStep
+from protocol.kernel import Now
+from protocol.ledger.facts import Accepted, Body, Owner, ReplicaSet
 from protocol.ledger.fold import JobFold
 from protocol.ledger.lifecycle import wants_frames
 from protocol.signals import WorkOpened
 from protocol.views import JobView
+
+
+def first_bodies(asked: SubmitAsked, spec_json: str, now: Now, *, me: PeerId) -> list[Body]:
+    """The first facts of a job that `me` accepts, and owns until somebody takes over."""
+    fence = Fence(1, me)
+    accepted = Accepted(
+        spec=spec_json, manifest=asked.manifest, submitter=asked.submitter, key=asked.key, wall_ms=now.wall_ms,
+        only_on=me if asked.on_this_peer else None,
+    )  # fmt: skip
+    return [accepted, Owner(fence), ReplicaSet(fence, 1, (me,))]
 
 
 def work_opened(fold: JobFold, holders: tuple[PeerId, ...]) -> WorkOpened:

@@ -19,6 +19,7 @@ class Activity:
     eta_s: float | None = None
     waiting_because: tuple[Reason, ...] = ()
     started_ms: int | None = None
+    delivery_because: tuple[Reason, ...] = ()
 
 
 def view(fold: JobFold, activity: Activity, *, copies: int) -> JobView:
@@ -35,13 +36,14 @@ def view(fold: JobFold, activity: Activity, *, copies: int) -> JobView:
         owner=fold.fence.peer, epoch=fold.fence.epoch, replicas=fold.replicas, frames=counts,
         progress=round((counts.done + counts.failed) / counts.total, 6) if counts.total else 0.0,
         eta_s=activity.eta_s if state == "running" else None,
-        waiting_because=() if is_final else activity.waiting_because,
+        waiting_because=() if is_final else (*activity.waiting_because, *activity.delivery_because),
         held_because=tuple(held_because(fold)) if state == "held" else (),
         error=_error(fold, counts, state), renderer=spec.renderer,
         engine=spec.engine or (seen.engine if seen else ""), blender=seen.blender if seen else "",
         frame_ranges=_ranges(fold), labels=spec.label, submitter=accepted.submitter, submitted_ms=accepted.wall_ms,
         started_ms=_started(fold, activity), finished_ms=fold.closed.wall_ms if fold.closed and is_final else None,
         copies=copies, only_on=accepted.only_on, version=fold.changes,
+        destination=spec.destination or "", delivered=fold.delivered, conflicts=len(fold.conflicts),
     )  # fmt: skip
 
 

@@ -17,15 +17,20 @@ import msgpack
 
 from protocol import limits
 from protocol.errors import Malformed
-from protocol.wire import gossip_rows, key_rows, work_rows
+from protocol.wire import delivery_rows, gossip_rows, key_rows, work_rows
 from protocol.wire.fields import Row, shallow
 from protocol.wire.gossip import DatagramMessage, GossipMessage
 from protocol.wire.work import WorkMessage
 
 PART_BYTES: Final = 2  # the length before each part of a datagram
 
-_WRITERS = {**gossip_rows.WRITERS, **work_rows.WRITERS, **key_rows.WRITERS}
-_READERS: Final[dict[int, tuple[int, Any]]] = {**gossip_rows.READERS, **work_rows.READERS, **key_rows.READERS}
+_WRITERS = {**gossip_rows.WRITERS, **work_rows.WRITERS, **delivery_rows.WRITERS, **key_rows.WRITERS}
+_READERS: Final[dict[int, tuple[int, Any]]] = {
+    **gossip_rows.READERS,
+    **work_rows.READERS,
+    **delivery_rows.READERS,
+    **key_rows.READERS,
+}
 _DATAGRAM_TYPES: Final = frozenset(get_args(DatagramMessage))
 _pack = msgpack.Packer().pack
 

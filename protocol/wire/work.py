@@ -13,6 +13,7 @@ from protocol.ids import AttemptId, AuthorId, Fence, JobId, LeaseId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Capabilities, FrameResult, Inspection
 from protocol.ledger.facts import Fact
+from protocol.wire.delivery import DeliveryMessage
 from protocol.wire.keys import KeyMessage
 
 Versions = tuple[tuple[AuthorId, int], ...]  # a version vector: highest gap-free sequence per author, sorted
@@ -256,5 +257,6 @@ WorkMessage = (
     | Draining
     | AccessRoot
     | AccessRows
+    | DeliveryMessage
     | KeyMessage
 )

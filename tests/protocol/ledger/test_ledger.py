@@ -15,7 +15,8 @@ from protocol.ids import AuthorId, JobId, PeerId, RequestId
 from protocol.jobs.manifest import EMPTY, Manifest
 from protocol.jobs.results import Inspection
 from protocol.ledger.facts import Closed, Fact, FrameEnded, Inspected, Owner, ReplicaSet
-from protocol.ledger.ledger import DELETED_EPOCH, TOMBSTONE, Ledger
+from protocol.ledger.ledger import DELETED_EPOCH, Ledger
+from protocol.ledger.tombstones import TOMBSTONE
 from protocol.records import ForgetJob, PutFact, PutValue
 from protocol.signals import (
     FrameCommitted,

@@ -15,7 +15,7 @@ from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry
 from protocol.jobs.results import Failure, FrameResult, Inspection, Output, SceneWarning
 from protocol.ledger import rows
-from protocol.ledger.facts import Accepted, Closed, Control, Fact, FrameEnded, Inspected, Owner, ReplicaSet, Retried
+from protocol.ledger.facts import Accepted, Closed, Control, Delivered, Fact, FrameEnded, Inspected, Owner, ReplicaSet, Retried
 
 ID = "ab" * 32
 
@@ -70,6 +70,10 @@ BODIES = st.one_of(
         Control,
         st.sampled_from(["cancelled", "paused", "priority", "on_warning", "accepted_warnings"]),
         texts(30), FENCES, st.integers(0, 2**40), WALLS,
+    ),
+    st.builds(
+        Delivered, st.sampled_from(["1-48", "-5"]), st.integers(0, 99), st.sampled_from([(), ((1, "a/b.png"), (2, "c.png"))]),
+        PEERS, WALLS,
     ),
     st.builds(Retried, st.sampled_from(["1-48", "-5", "1-9x2,60"]), st.integers(0, 99), WALLS),
     st.builds(Closed, st.sampled_from(["completed", "failed", "cancelled"]), FENCES, st.integers(0, 99), WALLS),
@@ -196,6 +200,8 @@ def scene(*names: str, main: str = "a", size: int = 1) -> Manifest:
         ReplicaSet(Fence(-1, PeerId(ID)), 1, ()),
         ReplicaSet(Fence(1, PeerId(ID)), 1, tuple(PeerId(f"{n:064x}") for n in range(limits.REPLICAS_PER_JOB_MAX + 1))),
         Control("colour", "red", Fence(1, PeerId(ID)), 1, 0),  # type: ignore[arg-type]
+        Delivered("48-1", 1, (), PeerId("ab" * 32), 0),
+        Delivered("1", 1, ((1, "../x"),), PeerId("ab" * 32), 0),
         Retried("48-1", 1, 0),
         Retried("abc", 1, 0),
         Retried("9" * 5000, 1, 0),

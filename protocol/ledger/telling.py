@@ -1,0 +1,37 @@
+"""What people hear when something has happened to a job: the notices of the ledger, in one wording. Decides nothing."""
+
+from __future__ import annotations
+
+from protocol.effects import Notice
+from protocol.ids import JobId, PeerId
+from protocol.jobs.results import Inspection
+from protocol.ledger.facts import Closed
+from protocol.ledger.held import HeldJob
+from protocol.ledger.overview import view
+from protocol.signals import FrameCommitted
+
+
+def frame_notice(ended: FrameCommitted) -> Notice:
+    """A frame was committed, or an attempt at it has failed."""
+    fields = {
+        "frame": ended.frame, "by": ended.peer, "seconds": round(ended.result.seconds, 4), "attempt": ended.attempt.counter,
+    }  # fmt: skip
+    failure = ended.result.failure
+    if failure is None:
+        return Notice("frame_committed", job=ended.job, fields=fields)
+    return Notice("frame_failed", "warning", ended.job, {**fields, "kind": failure.kind, "reason": failure.reason})
+
+
+def inspected_notice(job: JobId, peer: PeerId, inspection: Inspection) -> Notice:
+    """Somebody has looked at the scene."""
+    fields = {"by": peer, "warnings": [warning.code for warning in inspection.warnings], "blender": inspection.blender}
+    if inspection.error is not None:
+        fields["error"] = inspection.error.reason
+    return Notice("scene_inspected", job=job, fields=fields)
+
+
+def closed_notice(held: HeldJob, closed: Closed) -> Notice:
+    """The job has ended; `seconds` since its first frame began."""
+    started = view(held.fold, held.activity, copies=0).started_ms
+    seconds = None if started is None else round((closed.wall_ms - started) / 1000, 3)
+    return Notice("job_" + closed.state, job=held.fold.job, fields={"state": closed.state, "seconds": seconds})

@@ -1,0 +1,139 @@
+"""A job with a destination is over only when every done frame is delivered and swept."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from protocol.effects import Persist
+from protocol.events import Booted
+from protocol.ids import AuthorId
+from protocol.jobs.parcels import Placed
+from protocol.kernel import Now
+from protocol.ledger.delivering import delivered_facts, delivery_due, is_delivered, sweep_due
+from protocol.ledger.facts import Closed, Delivered, Retried
+from protocol.ledger.fold import JobFold
+from protocol.ledger.held import HeldJob
+from protocol.ledger.ledger import Ledger
+from protocol.records import PutFact
+from protocol.signals import DeliveryDue, DeliverySwept, DeliveryWaits, FrameCommitted, FramesDelivered
+from protocol.views import Reason
+from tests.playbook import Playbook
+from tests.protocol.making import ANNA, JOB, ME, attempt, begun, done, ended, facts, output, spec
+
+NOW = Now(1.0, 2_000)
+WANTED = spec(frames="1-2", destination="farm:film", name="shot")
+
+
+def fold_of(*bodies: object) -> JobFold:
+    fold = JobFold(JOB)
+    for fact in facts(*begun(WANTED), *bodies):  # type: ignore[arg-type]
+        assert fold.add(fact)
+    return fold
+
+
+def held_of(*bodies: object) -> HeldJob:
+    held = HeldJob(JOB)
+    for fact in facts(*begun(WANTED), *bodies):  # type: ignore[arg-type]
+        assert held.fold.add(fact)
+    return held
+
+
+def test_done_frames_are_due_until_they_are_delivered():
+    held = held_of(ended(1, 1), ended(2, 2), Delivered("1", 0, (), ANNA, 1))
+    [due] = delivery_due(held, (ME,))
+    assert [one.frame for one, _ in due.ended] == [2]
+    assert (due.root, due.folder, due.name, due.sweep) == ("farm", "film", "shot", False)
+    assert not is_delivered(held.fold)
+    held.fold.add(facts(Delivered("2", 0, (), ANNA, 1), first=8)[0])
+    assert is_delivered(held.fold)
+    assert delivery_due(held, (ME,)) == []
+
+
+def test_facts_of_delivery_count_in_any_order_and_only_for_the_generation_that_won():
+    early = JobFold(JOB)
+    for fact in facts(Delivered("1-2", 0, ((1, "a.png"),), ANNA, 1), *begun(WANTED), ended(1, 1), ended(2, 2)):
+        early.add(fact)
+    assert (early.delivered, early.conflicts) == (2, {1: ("a.png",)})
+    again = fold_of(ended(1, 1), Delivered("1", 0, (), ANNA, 1), Retried("1", 1, 1))
+    assert (again.done, again.delivered) == (0, 0)
+    again.add(facts(ended(1, 5, generation=1), first=8)[0])
+    assert (again.done, again.delivered) == (1, 0)
+    [due] = delivery_due_of(again)
+    assert due.ended[0][1] == (output(1).pixel_hash,)  # what it may replace
+
+
+def delivery_due_of(fold: JobFold) -> list[DeliveryDue]:
+    held = HeldJob(JOB)
+    held.fold = fold
+    return delivery_due(held, (ME,))
+
+
+def test_a_rival_of_the_same_generation_may_not_be_replaced():
+    fold = fold_of(ended(1, 2, by=ANNA), ended(1, 1))
+    [due] = delivery_due_of(fold)
+    assert due.ended[0][1] == ()
+
+
+def test_news_become_one_fact_for_each_generation():
+    fold = fold_of(ended(1, 1), Retried("2", 1, 1), ended(2, 2, generation=1))
+    placed = [Placed(1, 0, ("a.png",)), Placed(2, 1), Placed(9, 0)]
+    assert delivered_facts(fold, placed, ANNA, NOW) == [
+        Delivered("1", 0, ((1, "a.png"),), ANNA, 2_000),
+        Delivered("2", 1, (), ANNA, 2_000),
+    ]
+
+
+def test_the_sweep_is_asked_for_once_until_it_is_done_or_frames_are_retried():
+    held = held_of(ended(1, 1), ended(2, 2), Delivered("1-2", 0, (), ANNA, 1))
+    [due] = sweep_due(held, (ME,)) or []
+    assert (due.sweep, [one.frame for one, _ in due.ended]) == (True, [1, 2])
+    assert sweep_due(held, (ME,)) == []
+    held.swept = held.sweeping
+    assert sweep_due(held, (ME,)) is None
+
+
+# with the ledger
+
+
+@pytest.fixture
+def book() -> Playbook:
+    ledger = Ledger(me=ME, author=AuthorId("a" * 16), run_epoch=1, host="here", replicas=1, random=Random(1))
+    return Playbook(ledger).feed(Booted(tuple(facts(*begun(WANTED))), {}))
+
+
+def commit(frame: int) -> FrameCommitted:
+    return FrameCommitted(JOB, frame, 0, attempt(frame), ME, done(frame))
+
+
+def closed(book: Playbook) -> list[Closed]:
+    records = [record for persist in book.take(Persist) for record in persist.records]
+    bodies = [record.fact.body for record in records if isinstance(record, PutFact)]
+    return [body for body in bodies if isinstance(body, Closed)]
+
+
+def test_a_job_is_completed_only_when_it_is_delivered_and_swept(book: Playbook):
+    book.feed(commit(1), commit(2))
+    assert [one.frame for due in book.take(DeliveryDue) for one, _ in due.ended] == [1, 2]
+    assert closed(book) == []
+    book.feed(FramesDelivered(JOB, ANNA, (Placed(1, 0), Placed(2, 0))))
+    assert closed(book) == []
+    assert book.expect(DeliveryDue).sweep
+    book.feed(DeliverySwept(JOB))
+    assert [one.state for one in closed(book)] == ["completed"]
+
+
+def test_why_it_waits_is_shown(book: Playbook):
+    reason = Reason("output_root_full", "no space", "make room", ANNA)
+    book.feed(commit(1), DeliveryWaits(JOB, (reason,)))
+    view = book.machine.view(JOB)
+    assert view.waiting_because == (reason,)
+    assert (view.destination, view.delivered) == ("farm:film", 0)
+
+
+def test_a_start_asks_for_what_is_still_to_be_delivered():
+    ledger = Ledger(me=ME, author=AuthorId("b" * 16), run_epoch=2, host="here", replicas=1, random=Random(1))
+    remembered = facts(*begun(WANTED), ended(1, 1), ended(2, 2), Delivered("1", 0, (), ANNA, 1))
+    book = Playbook(ledger).feed(Booted(tuple(remembered), {}))
+    assert [one.frame for due in book.take(DeliveryDue) for one, _ in due.ended] == [2]
