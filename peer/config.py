@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 PREFIX: Final = "PEER_"
+FAILPOINT: Final = "PEER_FAILPOINT"  # for tests: where this process shall die (see `peer.failpoints`)
 
 
 class ConfigError(Exception):
@@ -89,6 +90,10 @@ _OPTIONS: Final = (
     _Option("log_level", "LEVEL", "debug, info, warning or error (default info)"),
     _Option("cache_bytes", "SIZE", "room for scenes and frames that may be dropped again (default 10GiB)"),
     _Option("check_allow", "CIDR", "network that health checks may probe besides this peer (repeat)", repeat=True),
+    _Option(
+        "output_root", "NAME=PATH", "folder that jobs may have their frames delivered to, as NAME:folder (repeat)", repeat=True
+    ),
+    _Option("shared_root", "NAME=PATH", "folder that scenes may be read from without an upload (repeat)", repeat=True),
     _Option("drain_grace_s", "SECONDS", "time for the current frame after SIGTERM (default 30)"),
 )
 _EXAMPLE: Final = """\
@@ -236,7 +241,7 @@ def _find_secret(
 
 
 def _unknown_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    known = {PREFIX + "CONFIG"} | {option.variable for option in _OPTIONS}
+    known = {PREFIX + "CONFIG", FAILPOINT} | {option.variable for option in _OPTIONS}
     known |= {option.variable + "_FILE" for option in _OPTIONS if option.secret}
     strangers = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
     return tuple(f"the variable {name} is no setting of peerd{nearest(name, known)}" for name in strangers)
@@ -258,7 +263,8 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, terminal: bool = Fa
         if (found := _find(option, flags, environ, file, str(path))) is not None:
             values[option.field], origins[option.field] = found
     try:
-        settings = Settings(**values, origins=origins, warnings=_unknown_variables(environ))
+        failpoint = environ.get(FAILPOINT, "")
+        settings = Settings(**values, failpoint=failpoint, origins=origins, warnings=_unknown_variables(environ))
     except ValidationError as error:
         raise ConfigError("\n".join(_sentence(dict(fault), origins) for fault in error.errors())) from None
     if settings.scene is not None and not settings.scene.is_file():

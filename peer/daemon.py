@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
 from pathlib import Path
@@ -19,23 +19,26 @@ import psutil
 import structlog
 from aiohttp import web
 
+from peer import failpoints
 from peer.adminkey import ensure_admin_key
 from peer.bell import Bell
 from peer.checks import Probes
 from peer.checktargets import CheckTargets
 from peer.config import describe, inherited_environment
+from peer.delivery import Delivery
 from peer.discovery.advert import Advert, mesh_prefix
 from peer.discovery.providers import Discovery, World, make_providers
 from peer.engine import Engine, clock
 from peer.entrance import make_logins, names_of, patience_s, situation, write_client_files
 from peer.eventlog import EventLog
+from peer.forwarding import Forwarding
 from peer.hands import PeerHands
 from peer.meshview import EngineMesh
 from peer.net.certificates import MeshCertificates, make_certificates
 from peer.net.datagrams import DatagramEndpoint
 from peer.net.fetch import BlobFetcher
 from peer.net.identity import Identity, load_or_make_identity
-from peer.net.meshclient import Forwarded, MeshClient
+from peer.net.meshclient import MeshClient
 from peer.net.meshkey import LOOPBACK_FILE, choose_mesh_key
 from peer.net.meshserver import MeshServer
 from peer.net.resolve import SeedResolver
@@ -60,7 +63,7 @@ from peer.workshop import Workshop
 from protocol import limits
 from protocol.cards import PeerCard
 from protocol.effects import Notice
-from protocol.errors import Conflict, Unavailable
+from protocol.errors import Conflict
 from protocol.events import (
     Booted,
     DatagramReceived,
@@ -101,6 +104,7 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics = Metrics()
+        self._verifier = ChildVerifier()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._twin: Conflict | None = None
@@ -109,6 +113,7 @@ class Daemon:
         """Start, say `ready URL ID` on stdout, serve until a signal. Raises what keeps it from starting, or from going on:
         `Conflict` (`duplicate_id`) when an older process with the same id is in the mesh."""
         settings = self._settings
+        failpoints.arm(settings.failpoint)
         async with contextlib.AsyncExitStack() as stack:
             options = BlobOptions(cache_bytes_max=settings.cache_bytes)
             store = await asyncio.to_thread(open_store, settings.data_dir, options)
@@ -172,12 +177,15 @@ class Daemon:
         checks = SelfChecks(folder=settings.data_dir, tell=engine.tell, vitals=vitals)
         probes = Probes(targets, engine.tell)
         stack.push_async_callback(probes.close)
+        delivery = Delivery(settings.output_roots, store.blobs, self._verifier, engine.tell)
         hands = PeerHands(
-            datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes, log=log,
+            datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes,
+            delivery=delivery, log=log,
             metrics=NoticeMetrics(self._metrics), tell=engine.tell, store_changed=lambda error: _store_changed(checks, error),
             wall_ms=lambda: clock().wall_ms, noticed=self._noticed,
         )  # fmt: skip
         stack.push_async_callback(hands.close)
+        stack.push_async_callback(delivery.close)
         shown = [(one.name, one.value, one.origin) for one in describe(settings)]
         shown.append(("authority_sha256", certificates.authorities[0].fingerprint, "derived from the mesh key"))
         registry = EngineRegistry(
@@ -186,7 +194,7 @@ class Daemon:
         mesh = EngineMesh(
             engine=engine, log=log, blobs=store.blobs, fetcher=fetcher, settings=lambda: shown, registry=registry
         )  # fmt: skip
-        app = make_app(mesh, store.blobs, _Forwarding(client, node), self._web_options(node, store, certificates), self._metrics)
+        app = make_app(mesh, store.blobs, Forwarding(client, node), self._web_options(node, store, certificates), self._metrics)
         api.handler = make_forwarded_handler(app)
         booted = Booted(tuple(await store.journal.facts()), await store.journal.values())
         discovery = self._discovery(node, ring, store.run_epoch, door, engine, hands)
@@ -198,6 +206,7 @@ class Daemon:
         card = PeerCard(
             name=settings.name, url=door.url, version=distribution_version("rendermesh"), slots_total=settings.slots,
             slots_free=settings.slots, labels=tuple(sorted(settings.labels.items())),
+            roots=tuple(sorted(settings.output_roots)),
         )  # fmt: skip
         return Node(
             NodeOptions(
@@ -209,7 +218,7 @@ class Daemon:
 
     def _workshop(self, store: Store, engine: Engine) -> Workshop:
         return Workshop(
-            slots=self._settings.slots, renderers={}, verifier=ChildVerifier(), blobs=store.blobs, folder=store.work_dir,
+            slots=self._settings.slots, renderers={}, verifier=self._verifier, blobs=store.blobs, folder=store.work_dir,
             tell=engine.tell,
         )  # fmt: skip
 
@@ -230,6 +239,7 @@ class Daemon:
             version=distribution_version("rendermesh"), check_scene=check_scene, roles=logins.role,
             submitter=logins.submitter, authority=authority,
             default_scene=DefaultScene(self._settings.scene, store.blobs, check_scene).manifest, null_only=null_only,
+            shared_roots=self._settings.shared_roots,
         )  # fmt: skip
 
     # running
@@ -348,7 +358,7 @@ class Daemon:
 
     def _noticed(self, notice: Notice) -> None:
         """Membership has met another process with our id; who came later goes."""
-        if notice.event in ("membership.duplicate_id", "member_duplicate_id") and notice.fields["i_stop"]:
+        if notice.event == "member_duplicate_id" and notice.fields["i_stop"]:
             folder, other = self._settings.data_dir, notice.fields["other"]
             self._twin = Conflict(
                 "duplicate_id",
@@ -450,28 +460,6 @@ class _LateHandler:
 
 async def _not_ready(_request: web.Request, _peer: PeerId) -> web.StreamResponse:
     return web.Response(status=503, headers={"Retry-After": "1"}, text="starting")
-
-
-class _Forwarding:
-    """Satisfies `peer.ports.Forward` over the mesh port."""
-
-    def __init__(self, client: MeshClient, node: Node) -> None:
-        self._client = client
-        self._node = node
-
-    @contextlib.asynccontextmanager
-    async def __call__(
-        self, peer: PeerId, *, method: str, path: str, headers: Sequence[tuple[str, str]] = (),
-        body: AsyncIterable[bytes] | None = None,
-    ) -> AsyncIterator[Forwarded]:  # fmt: skip
-        address = self._node.roster.stream_address(peer)
-        if address is None:
-            raise Unavailable("peer_unreachable", f"peer {peer[:8]} is not alive", retry_after_s=2)
-        stall_s = None if "/events" in path else limits.FORWARD_STALL_S
-        async with self._client.request_api(
-            peer, address, method=method, path=path, headers=headers, body=body, stall_s=stall_s
-        ) as reply:
-            yield reply
 
 
 def _store_changed(checks: SelfChecks, error: Exception | None) -> None:

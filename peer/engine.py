@@ -17,11 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
+from peer import failpoints
 from peer.eventlog import EventLog
 from peer.ports import Blobs, Journal, StoreBroken, StoreFull
 from protocol import limits
 from protocol.effects import (
     BelieveSalt,
+    Deliver,
     Effect,
     FetchBlobs,
     Inspect,
@@ -58,6 +60,7 @@ class Hands(Protocol):
     def inspect(self, effect: Inspect) -> None: ...
     def stop(self, effect: StopTask) -> None: ...
     def check(self, effect: RunCheck) -> None: ...
+    def deliver(self, effect: Deliver) -> None: ...
     def notice(self, effect: Notice) -> None: ...
     def commit_took(self, seconds: float, rows: int) -> None: ...
     def store_failed(self, error: Exception | None) -> None: ...
@@ -202,6 +205,7 @@ class Engine:
             self._perform(effect)
 
     def _perform(self, effect: Effect) -> None:
+        failpoints.reach_effect(effect, "before", self.node.author)
         hands = self._hands
         assert hands is not None
         match effect:
@@ -223,6 +227,8 @@ class Engine:
                 hands.stop(effect)
             case RunCheck():
                 hands.check(effect)
+            case Deliver():
+                hands.deliver(effect)
             case Notice():
                 hands.notice(effect)
             case Reply(request, value):
@@ -231,6 +237,7 @@ class Engine:
                 raise AssertionError("durable effects go through the gate")
             case _:
                 assert_never(effect)
+        failpoints.reach_effect(effect, "after", self.node.author)
 
     def _reply(self, request: RequestId, value: Any) -> None:
         future = self._asks.get(request)
@@ -281,7 +288,10 @@ class Engine:
                 await self._blobs.pin(effect.job, effect.digests)
         records = [record for effect in batch if isinstance(effect, Persist) for record in effect.records]
         if records:
+            facts = Persist(tuple(records))
+            failpoints.reach_effect(facts, "before", self.node.author)
             await self._journal.commit(records)
+            failpoints.reach_effect(facts, "after", self.node.author)
             assert self._hands is not None
             self._hands.commit_took(time.monotonic() - started, len(records))
         if isinstance(batch[-1], UnpinJob):

@@ -14,6 +14,7 @@ from peer.telemetry.notices import NoticeMetrics
 from peer.workshop import Workshop
 from protocol.effects import (
     BelieveSalt,
+    Deliver,
     FetchBlobs,
     Inspect,
     Notice,
@@ -52,6 +53,12 @@ class Fetcher(Protocol):
     async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None: ...
 
 
+class Deliveries(Protocol):
+    """See `peer.delivery.Delivery`."""
+
+    def deliver(self, effect: Deliver) -> None: ...
+
+
 class Probes(Protocol):
     """See `peer.checks.Probes`."""
 
@@ -63,7 +70,7 @@ class PeerHands:
 
     def __init__(
         self, *, datagrams: Datagrams, streams: Streams, fetcher: Fetcher, blobs: Blobs, workshop: Workshop,
-        probes: Probes, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
+        probes: Probes, delivery: Deliveries, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
         store_changed: Callable[[Exception | None], None], wall_ms: Callable[[], int],
         noticed: Callable[[Notice], None] = lambda _: None,
     ) -> None:  # fmt: skip
@@ -73,6 +80,7 @@ class PeerHands:
         self._blobs = blobs
         self._workshop = workshop
         self._probes = probes
+        self._delivery = delivery
         self._log = log
         self._metrics = metrics
         self._tell = tell
@@ -105,6 +113,9 @@ class PeerHands:
 
     def check(self, effect: RunCheck) -> None:
         self._probes.run(effect)
+
+    def deliver(self, effect: Deliver) -> None:
+        self._delivery.deliver(effect)
 
     def notice(self, effect: Notice) -> None:
         """One event name per fact: event log, metrics and log line say the same."""

@@ -18,7 +18,9 @@ import platformdirs
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from peer.discovery.ways import FORMS, KINDS, Way, parse_way
+from peer.failpoints import parse as parse_failpoint
 from protocol import limits
+from protocol.jobs.destination import ROOT_NAME
 
 PORT: Final = 7700
 DISCOVERY_DEFAULT: Final = ("mdns", "static")
@@ -158,6 +160,9 @@ class Settings(BaseModel):
     cache_bytes: Annotated[int, BeforeValidator(_bytes)] = 10 * 2**30
     drain_grace_s: Annotated[float, BeforeValidator(_seconds)] = 30.0
     check_allow: Choice = ()
+    output_root: Choice = ()
+    shared_root: Choice = ()
+    failpoint: str = Field("", exclude=True, repr=False)
     origins: dict[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     warnings: tuple[str, ...] = Field((), exclude=True, repr=False)
 
@@ -176,6 +181,16 @@ class Settings(BaseModel):
         """Labels by key; of two with the same key the later one counts."""
         pairs = (text.partition("=") for text in self.label)
         return {key: value for key, _, value in pairs}
+
+    @property
+    def output_roots(self) -> dict[str, Path]:
+        """Where finished frames may be delivered, by the root's name."""
+        return _roots(self.output_root)
+
+    @property
+    def shared_roots(self) -> dict[str, Path]:
+        """Where scenes may be read from without an upload, by the root's name."""
+        return _roots(self.shared_root)
 
     @property
     def check_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -244,6 +259,25 @@ class Settings(BaseModel):
                 raise ValueError(f"{text[:80]!r} is not KEY=VALUE; write for example gpu=rtx4090")
         return value
 
+    @field_validator("failpoint")
+    @classmethod
+    def _failpoint_known(cls, value: str) -> str:
+        if value:
+            parse_failpoint(value)
+        return value
+
+    @field_validator("output_root", "shared_root")
+    @classmethod
+    def _roots_read(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [text.partition("=")[0] for text in value]
+        if len(names) > limits.ROOTS_MAX or len(set(names)) != len(names):
+            raise ValueError(f"at most {limits.ROOTS_MAX} roots, each with a name of its own")
+        for text in value:
+            name, equals, path = text.partition("=")
+            if not equals or not ROOT_NAME.match(name) or not Path(path).expanduser().is_absolute():
+                raise ValueError(f"{text[:80]!r} is not NAME=PATH with a whole path; write for example farm=/mnt/farm")
+        return value
+
     @field_validator("consul_token", mode="before")
     @classmethod
     def _token_is_one_word(cls, value: object) -> object:
@@ -289,6 +323,11 @@ class Settings(BaseModel):
         if self.http == "tls" and self.insecure:
             raise ValueError("http is tls and insecure is set: certificates come from the mesh key, and there is none")
         return self
+
+
+def _roots(texts: tuple[str, ...]) -> dict[str, Path]:
+    pairs = (text.partition("=") for text in texts)
+    return {name: Path(path).expanduser() for name, _, path in pairs}
 
 
 def _not_yet(value: str, *, now: Sequence[str], later: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from peer import failpoints
 from peer.ports import Corrupt, StoreFull
 from peer.store.cache import CacheIndex
 from peer.store.disk import FILE_MODE, disk_faults, free_bytes, place_no_replace, remove, sync_folder
@@ -434,10 +435,12 @@ def _place(source: Path, target: Path, size: int) -> None:
     """Link verified bytes into place. A file of that name that is not even as long is damaged, and gives way."""
     with disk_faults("link a file into place"):
         source.chmod(FILE_MODE)
+        failpoints.reach("blob commit before")
         if not place_no_replace(source, target) and target.stat().st_size != size:
             remove(target)
             place_no_replace(source, target)
             sync_folder(target.parent)
+        failpoints.reach("blob commit after")
 
 
 def _copy(source: Path, copy: Path, digest: Digest, reserve_bytes: int) -> None:

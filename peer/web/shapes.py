@@ -53,6 +53,13 @@ class Accepted(TypedDict):
     durability: Durability
 
 
+class Delivery(TypedDict):
+    """Done frames that lie in the job's destination, and those whose name there was another file's, which was kept."""
+
+    frames: int
+    conflicts: int
+
+
 class Job(TypedDict):
     """One job. `eta_s` is null when there is no basis for it; `only_on` names the one peer that has it, if only one has."""
 
@@ -80,6 +87,8 @@ class Job(TypedDict):
     finished_at: str | None
     durability: Durability
     only_on: str | None
+    destination: str | None
+    delivered: Delivery
 
 
 class Jobs(TypedDict):
@@ -163,6 +172,7 @@ class Peer(TypedDict):
     rtt_ms: float | None
     draining: bool
     renderer_reasons: list[str]
+    output_roots: list[str]
     me: bool
 
 
@@ -350,6 +360,8 @@ def job_json(view: JobView) -> Job:
         "finished_at": _when(view.finished_ms),
         "durability": {"copies": view.copies},
         "only_on": view.only_on,
+        "destination": view.destination or None,
+        "delivered": {"frames": view.delivered, "conflicts": view.conflicts},
     }
 
 
@@ -411,6 +423,7 @@ def peer_json(view: PeerView) -> Peer:
         "rtt_ms": view.rtt_ms,
         "draining": view.draining,
         "renderer_reasons": list(view.renderer_reasons),
+        "output_roots": list(view.roots),
         "me": view.me,
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +52,7 @@ class WebOptions:
     `check_scene(path)` runs on a thread and raises `Invalid`. `roles` gives a caller's role (None: no login), `submitter` its
     name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null` alone. `authority`
     is the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names under which a loopback
-    port may be addressed (a proxy on the same machine).
+    port may be addressed (a proxy on the same machine). `shared_roots` are folders that scenes may be read from.
     """
 
     version: str
@@ -62,6 +62,7 @@ class WebOptions:
     default_scene: Callable[[], Awaitable[Manifest | None]] = _no_scene
     null_only: Callable[[], bool] = _never
     authority: str | None = None
+    shared_roots: Mapping[str, Path] = field(default_factory=dict)
     host_names: tuple[str, ...] = ()
     scene_bytes_max: int = limits.SCENE_BYTES_MAX
     body_grace_s: float = limits.HTTP_BODY_GRACE_S

@@ -23,10 +23,12 @@ from peer.web.problems import Refused, wrong_fields
 from peer.web.replies import as_json
 from peer.web.requests import nearest, parse_object, read_object, validated
 from peer.web.shapes import accepted_json
+from peer.web.shared import take_in
 from peer.web.site import Site, site_of
 from protocol import limits
 from protocol.errors import Invalid, NotFound, Unavailable
 from protocol.ids import Digest
+from protocol.jobs.destination import parse_destination
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, clean_name, make_manifest
 from protocol.jobs.spec import JobSpec
 from protocol.views import Submitted
@@ -37,20 +39,23 @@ NO_SCENE: Final = "a scene is needed: send it as the file part 'scene' (curl -F 
 
 
 class SceneRef(BaseModel):
-    """The scene of a JSON submission: a blob that this peer holds, and the name that it has in the scene's folder."""
+    """The scene of a JSON submission: a blob that this peer holds or a file of a shared root, and its name (default: the
+    file's own, or scene.blend) in the scene's folder."""
 
     model_config = ConfigDict(extra="forbid")
 
-    blob: str = Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3-256 of the bytes, hex")
-    name: str = Field("scene.blend", max_length=limits.FILE_NAME_BYTES_MAX)
+    blob: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="BLAKE3-256 of the bytes, hex")
+    path: str | None = Field(None, max_length=limits.DESTINATION_CHARS_MAX, description="ROOT:file in a shared root of this peer")
+    name: str | None = Field(None, max_length=limits.FILE_NAME_BYTES_MAX)
 
 
 class AssetRef(BaseModel):
-    """A file beside the scene: a blob that this peer holds, and its relative name."""
+    """A file beside the scene: a blob that this peer holds or a file of a shared root, and its relative name."""
 
     model_config = ConfigDict(extra="forbid")
 
-    blob: str = Field(pattern=r"^[0-9a-f]{64}$", description="BLAKE3-256 of the bytes, hex")
+    blob: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="BLAKE3-256 of the bytes, hex")
+    path: str | None = Field(None, max_length=limits.DESTINATION_CHARS_MAX, description="ROOT:file in a shared root of this peer")
     name: str = Field(max_length=limits.FILE_NAME_BYTES_MAX)
 
 
@@ -95,6 +100,7 @@ async def accept(
     """Check the specification against the files, then hand the job to the mesh. Raises `Invalid`, `Refused`, `Unavailable`."""
     site = site_of(request)
     check_template(spec.output)
+    check_destination(site, spec)
     if spec.renderer == "null":
         if spec.frames is None:
             raise wrong_fields([{"field": "frames", "message": "the null renderer needs frames, such as 1-48"}])
@@ -204,12 +210,30 @@ async def _from_json(request: web.Request, site: Site) -> tuple[JobSpec, Manifes
 
 
 async def _entry(site: Site, ref: SceneRef | AssetRef, where: str) -> ManifestEntry:
-    digest = Digest(ref.blob)
-    size = await site.blobs.size(digest)
-    if size is None:
-        message = f"this peer holds no blob {ref.blob[:16]}...; send the file itself as multipart/form-data"
+    if (ref.blob is None) == (ref.path is None):
+        raise wrong_fields([{"field": where, "message": "needs either 'blob' or 'path'"}])
+    if ref.path is not None:
+        digest, size = await take_in(site, ref.path, f"{where}.path")
+        own = PurePosixPath(ref.path.partition(":")[2].replace("\\", "/")).name
+        return ManifestEntry(clean_name(ref.name or own), digest, size)
+    digest = Digest(ref.blob or "")
+    held = await site.blobs.size(digest)
+    if held is None:
+        message = f"this peer holds no blob {digest[:16]}...; send the file itself as multipart/form-data"
         raise wrong_fields([{"field": f"{where}.blob", "message": message}], code="no_such_blob")
-    return ManifestEntry(clean_name(ref.name), digest, size)
+    return ManifestEntry(clean_name(ref.name or "scene.blend"), digest, held)
+
+
+def check_destination(site: Site, spec: JobSpec) -> None:
+    """Raises `Refused` 422 for an output root that no live peer has, naming those that there are."""
+    if spec.destination is None:
+        return
+    wanted = parse_destination(spec.destination).root
+    live = [peer for peer in site.mesh.peers() if peer.state in ("alive", "suspect")]
+    known = sorted({root for peer in live for root in peer.roots})
+    if wanted not in known:
+        message = f"no peer has an output root {wanted!r}; there are: {', '.join(known) or 'none (see peerd --output-root)'}"
+        raise wrong_fields([{"field": "destination", "message": message}], code="no_such_root")
 
 
 async def _check_scene(site: Site, manifest: Manifest) -> None:

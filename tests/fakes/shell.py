@@ -14,6 +14,7 @@ from protocol.effects import (
     Inspect,
     Notice,
     Render,
+    Deliver,
     RunCheck,
     SendDatagram,
     SendStream,
@@ -86,6 +87,9 @@ class RecordingHands:
         self.done.append(effect)
 
     def stop(self, effect: StopTask) -> None:
+        self.done.append(effect)
+
+    def deliver(self, effect: Deliver) -> None:
         self.done.append(effect)
 
     def check(self, effect: RunCheck) -> None:
