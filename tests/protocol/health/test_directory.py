@@ -114,6 +114,7 @@ def test_a_change_raises_the_index_of_what_shows_it_and_of_nothing_else():
         return {topic for topic in topics if directory.index_of(topic) > before[topic]}
 
     web, other = service_topic("web"), node_topic(OTHER)
+    assert raised(lambda: directory.check(OTHER, CheckRow("peer", "peer", "critical"))) == {ALL_CHECKS, web, other}
     assert raised(lambda: directory.check(OTHER, CheckRow("c", "c", "passing", service="web-1"))) == {ALL_CHECKS, web, other}
     assert raised(lambda: directory.check(OTHER, CheckRow("c", "c", "passing", service="web-1"))) == set()
     assert raised(lambda: directory.service(OTHER, replace(WEB, port=81))) == {ALL_SERVICES, web, other}

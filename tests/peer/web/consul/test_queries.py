@@ -5,10 +5,12 @@ import random
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from peer.web.consul import queries
 from peer.web.site import SITE, Site
 from protocol import limits
+from protocol.services import ALL_NODES
 from tests.peer.web.consul.conftest import TTL, Client
 from tests.waiting import wait_until
 
@@ -121,12 +123,18 @@ async def test_only_so_many_wait_at_once(client: Client, monkeypatch: pytest.Mon
     await task
 
 
-async def test_a_client_that_goes_away_leaves_no_query_behind(client: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "BLOCKING_LOOK_S", 0.02)
-    index = await client.index("catalog/nodes")
-    task = await waiting(client, f"catalog/nodes?index={index}&wait=10m")
-    task.cancel()
-    await wait_until(lambda: site(client).waiting.used == 0)
+async def test_a_client_that_has_gone_is_not_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "BLOCKING_LOOK_S", 0.01)
+    gone = make_mocked_request("GET", "/v1/catalog/nodes")
+    assert gone.transport is not None
+    monkeypatch.setattr(gone.transport, "is_closing", lambda: False)
+    here = site(client)
+    asked = client.registry.index_of(ALL_NODES)
+    waiting = asyncio.create_task(queries._wait(here, gone, (ALL_NODES,), asked, 600.0))
+    await wait_until(lambda: here.waiting.used == 1)
+    monkeypatch.setattr(gone.transport, "is_closing", lambda: True)
+    await waiting
+    assert here.waiting.used == 0
 
 
 async def test_a_peer_that_stops_answers_those_who_wait(client: Client):
