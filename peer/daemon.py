@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import secrets
 import signal
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
 from pathlib import Path
 
 import platformdirs
-import psutil
 import structlog
 from aiohttp import web
 
@@ -29,12 +27,13 @@ from peer.delivery import Delivery
 from peer.discovery.advert import Advert, mesh_prefix
 from peer.discovery.providers import Discovery, World, make_providers
 from peer.engine import Engine, clock
-from peer.entrance import make_logins, names_of, patience_s, situation, write_client_files
+from peer.entrance import make_logins, names_of, own_address, patience_s, situation, write_client_files
 from peer.eventlog import EventLog
 from peer.forwarding import Forwarding
 from peer.hands import PeerHands
+from peer.keyturn import KeyTurner, stored_ring
 from peer.meshview import EngineMesh
-from peer.net.certificates import MeshCertificates, make_certificates
+from peer.net.certificates import Authority
 from peer.net.datagrams import DatagramEndpoint
 from peer.net.fetch import BlobFetcher
 from peer.net.identity import Identity, load_or_make_identity
@@ -125,13 +124,12 @@ class Daemon:
                 loopback_file=platformdirs.user_data_path("rendermesh") / LOOPBACK_FILE,
                 mesh_name=settings.mesh,
             )
-            ring = KeyRing(key)
-            host = settings.advertise or _own_address(settings.bind)
-            names = names_of(settings, host)
-            certificates = make_certificates(ring.keys, identity, now=dt.datetime.now(dt.UTC), hosts=names)
+            host = settings.advertise or own_address(settings.bind)
+            state = stored_ring(await store.journal.values(), key, settings.data_dir)
+            keys = KeyTurner(state, identity, names_of(settings, host))
             door = self._open_door(host)
             stack.callback(door.sock.close)
-            await self._assemble(stack, store, identity, ring, certificates, door, host)
+            await self._assemble(stack, store, identity, keys, door, host)
         if self._twin is not None:
             raise self._twin
 
@@ -143,24 +141,23 @@ class Daemon:
         return Door(sock, Address(host, port), f"{scheme}://{shown}:{port}")
 
     async def _assemble(
-        self, stack: contextlib.AsyncExitStack, store: Store, identity: Identity, ring: KeyRing,
-        certificates: MeshCertificates, door: Door, host: str,
+        self, stack: contextlib.AsyncExitStack, store: Store, identity: Identity, keys: KeyTurner, door: Door, host: str,
     ) -> None:  # fmt: skip
         me, settings = identity.peer_id, self._settings
         inbox = _Inbox()
         drop = _DropCounter(self._metrics)
         datagrams = DatagramEndpoint(
-            ring, me, on_datagram=inbox.datagram, on_drop=drop.datagrams, on_unsent=lambda at: inbox.unsent(at)
+            keys.ring, me, on_datagram=inbox.datagram, on_drop=drop.datagrams, on_unsent=lambda at: inbox.unsent(at)
         )
         stack.push_async_callback(datagrams.close)
         await datagrams.listen(settings.bind, door.address.port)
-        client = await stack.enter_async_context(MeshClient(certificates, on_failed=inbox.failed))
+        client = await stack.enter_async_context(MeshClient(keys.certificates, on_failed=inbox.failed))
         api = _LateHandler()
-        server = MeshServer(certificates, store.blobs, inbox.message, on_drop=drop.streams, api=api)
+        server = MeshServer(keys.certificates, store.blobs, inbox.message, on_drop=drop.streams, api=api)
         stack.push_async_callback(server.close)
         wanted = settings.mesh_port or (door.address.port + 1 if door.address.port < 65_535 else 0)
         mesh_address = await server.listen(settings.bind, wanted, or_any=settings.mesh_port is None)
-        node = self._node(store, me, door, mesh_address.port, host)
+        node = self._node(store, me, keys, door, mesh_address.port, host)
         log = EventLog(store.run_epoch)
         bell, targets = Bell(), CheckTargets(settings.check_networks)
         engine = Engine(
@@ -180,28 +177,28 @@ class Daemon:
         delivery = Delivery(settings.output_roots, store.blobs, self._verifier, engine.tell)
         hands = PeerHands(
             datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes,
-            delivery=delivery, log=log,
+            keys=keys, delivery=delivery, log=log,
             metrics=NoticeMetrics(self._metrics), tell=engine.tell, store_changed=lambda error: _store_changed(checks, error),
             wall_ms=lambda: clock().wall_ms, noticed=self._noticed,
         )  # fmt: skip
         stack.push_async_callback(hands.close)
         stack.push_async_callback(delivery.close)
         shown = [(one.name, one.value, one.origin) for one in describe(settings)]
-        shown.append(("authority_sha256", certificates.authorities[0].fingerprint, "derived from the mesh key"))
+        shown.append(("authority_sha256", keys.certificates.authorities[0].fingerprint, "derived from the mesh key"))
         registry = EngineRegistry(
             engine=engine, bell=bell, targets=targets, datacenter=settings.mesh, leave=self._stop.set
         )  # fmt: skip
         mesh = EngineMesh(
             engine=engine, log=log, blobs=store.blobs, fetcher=fetcher, settings=lambda: shown, registry=registry
         )  # fmt: skip
-        app = make_app(mesh, store.blobs, Forwarding(client, node), self._web_options(node, store, certificates), self._metrics)
+        app = make_app(mesh, store.blobs, Forwarding(client, node), self._web_options(node, store, keys), self._metrics)
         api.handler = make_forwarded_handler(app)
         booted = Booted(tuple(await store.journal.facts()), await store.journal.values())
-        discovery = self._discovery(node, ring, store.run_epoch, door, engine, hands)
-        parts = _Parts(engine, hands, workshop, checks, client, log, app, certificates, door, booted, discovery, mesh)
+        discovery = self._discovery(node, keys.ring, store.run_epoch, door, engine, hands)
+        parts = _Parts(engine, hands, workshop, checks, client, server, log, app, keys, door, booted, discovery, mesh)
         await self._serve(parts, node)
 
-    def _node(self, store: Store, me: PeerId, door: Door, mesh_port: int, host: str) -> Node:
+    def _node(self, store: Store, me: PeerId, keys: KeyTurner, door: Door, mesh_port: int, host: str) -> Node:
         settings = self._settings
         card = PeerCard(
             name=settings.name, url=door.url, version=distribution_version("rendermesh"), slots_total=settings.slots,
@@ -213,6 +210,7 @@ class Daemon:
                 me=me, author=store.author_id, run_epoch=store.run_epoch, address=Address(host, door.address.port),
                 mesh_port=mesh_port, nonce=secrets.token_bytes(8), token=lambda: secrets.randbits(64),
                 seed=secrets.randbits(64), card=card, swim=PRESETS[settings.preset], replicas=settings.replicas,
+                ring=keys.state if settings.mesh_key is not None else None,
             )
         )  # fmt: skip
 
@@ -222,7 +220,7 @@ class Daemon:
             tell=engine.tell,
         )  # fmt: skip
 
-    def _web_options(self, node: Node, store: Store, certificates: MeshCertificates) -> WebOptions:
+    def _web_options(self, node: Node, store: Store, keys: KeyTurner) -> WebOptions:
         def check_scene(path: Path) -> None:
             header = read_header(path)
             cards = (node.roster.card_of(peer) for peer in node.roster.live())
@@ -234,7 +232,7 @@ class Daemon:
             return [one.renderer for one in node.roster.card.capabilities] == ["null"] and self._settings.scene is None
 
         logins = make_logins(self._settings, node, self._metrics)
-        authority = certificates.authorities[0].pem if self._settings.http_tls else None
+        authority = keys.authority if self._settings.http_tls else None
         return WebOptions(
             version=distribution_version("rendermesh"), check_scene=check_scene, roles=logins.role,
             submitter=logins.submitter, authority=authority,
@@ -248,7 +246,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
-        context = parts.certificates.user_context() if self._settings.http_tls else None
+        context = parts.keys.user_context() if self._settings.http_tls else None
         runner = web.AppRunner(parts.app, **serving())
         await runner.setup()
         site = web.SockSite(runner, parts.door.sock, ssl_context=context)
@@ -261,6 +259,7 @@ class Daemon:
                     group.create_task(watch_loop_lag(lambda lag: self._lagged(parts.engine, lag)), name="loop lag"),
                     group.create_task(self._seeds(parts, node).run(), name="seeds"),
                     group.create_task(parts.discovery.run(), name="discovery"),
+                    group.create_task(self._turn_keys(parts), name="keys"),
                     group.create_task(self._gauge(node), name="gauges"),
                 ]
                 await site.start()
@@ -317,12 +316,20 @@ class Daemon:
 
     def _announce(self, parts: _Parts, me: PeerId) -> None:
         """Tell the account's own tools where this peer is, then whoever waits for the line."""
-        write_client_files(self._settings, parts.door.url, parts.certificates.authorities)
-        if self._settings.http_tls:
-            _log.info("authority", sha256=parts.certificates.authorities[0].fingerprint, path="/ca.pem")
+        self._show_authority(parts, parts.keys.certificates.authorities)
         print(f"ready {parts.door.url} {me}", flush=True)
         for line in self._settings.warnings:
             _log.warning("setting", text=line)
+
+    def _show_authority(self, parts: _Parts, authorities: Sequence[Authority]) -> None:
+        write_client_files(self._settings, parts.door.url, authorities)
+        if self._settings.http_tls:
+            _log.info("authority", sha256=authorities[0].fingerprint, path="/ca.pem")
+
+    async def _turn_keys(self, parts: _Parts) -> None:
+        await parts.keys.run(
+            parts.client, parts.server, tell=parts.engine.tell, turned=lambda found: self._show_authority(parts, found)
+        )
 
     async def _find_renderers(self, parts: _Parts) -> None:
         """Probe while serving already: a peer without a renderer joins, says so, and serves."""
@@ -406,9 +413,10 @@ class _Parts:
     workshop: Workshop
     checks: SelfChecks
     client: MeshClient
+    server: MeshServer
     log: EventLog
     app: web.Application
-    certificates: MeshCertificates
+    keys: KeyTurner
     door: Door
     booted: Booted
     discovery: Discovery
@@ -474,17 +482,3 @@ def _gpus(card: PeerCard) -> tuple[str, ...]:
 def _major_minor(version: str) -> tuple[int, int]:
     major, minor, *_ = (*version.split("."), "0", "0")
     return int(major), int(minor)
-
-
-def _own_address(bind: str) -> str:
-    """The address that others can reach: the bound one, or, when bound to all, the first that is not loopback."""
-    if bind not in ("0.0.0.0", "::"):
-        return bind
-    family = socket.AF_INET if bind == "0.0.0.0" else socket.AF_INET6
-    found = [
-        one.address
-        for addresses in psutil.net_if_addrs().values()
-        for one in addresses
-        if one.family == family and not one.address.startswith(("127.", "169.254.", "fe80", "::1"))
-    ]
-    return found[0] if found else ("127.0.0.1" if family == socket.AF_INET else "::1")

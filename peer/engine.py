@@ -37,6 +37,7 @@ from protocol.effects import (
     SendStream,
     StopTask,
     UnpinJob,
+    UseKeys,
     Verify,
 )
 from protocol.errors import Refusal, Unavailable
@@ -60,6 +61,7 @@ class Hands(Protocol):
     def inspect(self, effect: Inspect) -> None: ...
     def stop(self, effect: StopTask) -> None: ...
     def check(self, effect: RunCheck) -> None: ...
+    def use_keys(self, effect: UseKeys) -> None: ...
     def deliver(self, effect: Deliver) -> None: ...
     def notice(self, effect: Notice) -> None: ...
     def commit_took(self, seconds: float, rows: int) -> None: ...
@@ -227,6 +229,8 @@ class Engine:
                 hands.stop(effect)
             case RunCheck():
                 hands.check(effect)
+            case UseKeys():
+                hands.use_keys(effect)
             case Deliver():
                 hands.deliver(effect)
             case Notice():

@@ -58,6 +58,20 @@ def patience_s(settings: Settings) -> float:
     return limits.ADMIN_KEY_WAIT_MDNS_S if "mdns" in settings.discovery else 0.0
 
 
+def own_address(bind: str) -> str:
+    """The address that others can reach: the bound one, or, when bound to all, the first that is not loopback."""
+    if bind not in UNSPECIFIED:
+        return bind
+    family = socket.AF_INET if bind == "0.0.0.0" else socket.AF_INET6
+    found = [
+        one.address
+        for addresses in psutil.net_if_addrs().values()
+        for one in addresses
+        if one.family == family and not one.address.startswith(("127.", "169.254.", "fe80", "::1"))
+    ]
+    return found[0] if found else ("127.0.0.1" if family == socket.AF_INET else "::1")
+
+
 def names_of(settings: Settings, host: str) -> tuple[str, ...]:
     """Names and addresses for the user port's certificate: what others are told, and, when it listens everywhere, every
     address of this machine and its name."""

@@ -23,6 +23,7 @@ from protocol.effects import (
     SendDatagram,
     SendStream,
     StopTask,
+    UseKeys,
     Verify,
 )
 from protocol.errors import Refusal
@@ -65,12 +66,18 @@ class Probes(Protocol):
     def run(self, effect: RunCheck) -> None: ...
 
 
+class Keys(Protocol):
+    """See `peer.keyturn.KeyTurner`."""
+
+    def turn(self, effect: UseKeys) -> None: ...
+
+
 class PeerHands:
     """Satisfies `peer.engine.Hands`. Invariant: every fetch comes back as one `BlobsEnded`."""
 
     def __init__(
         self, *, datagrams: Datagrams, streams: Streams, fetcher: Fetcher, blobs: Blobs, workshop: Workshop,
-        probes: Probes, delivery: Deliveries, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
+        probes: Probes, keys: Keys, delivery: Deliveries, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
         store_changed: Callable[[Exception | None], None], wall_ms: Callable[[], int],
         noticed: Callable[[Notice], None] = lambda _: None,
     ) -> None:  # fmt: skip
@@ -80,6 +87,7 @@ class PeerHands:
         self._blobs = blobs
         self._workshop = workshop
         self._probes = probes
+        self._keys = keys
         self._delivery = delivery
         self._log = log
         self._metrics = metrics
@@ -113,6 +121,9 @@ class PeerHands:
 
     def check(self, effect: RunCheck) -> None:
         self._probes.run(effect)
+
+    def use_keys(self, effect: UseKeys) -> None:
+        self._keys.turn(effect)
 
     def deliver(self, effect: Deliver) -> None:
         self._delivery.deliver(effect)

@@ -8,7 +8,7 @@ from peer.access import NewKey, draw_key
 from peer.engine import Engine, clock
 from peer.eventlog import EventLog
 from peer.hands import Fetcher
-from peer.ports import Blobs, ControlAction, Registry
+from peer.ports import Blobs, ControlAction, KeyAction, Registry
 from protocol import limits
 from protocol.access.keys import KeyRecord
 from protocol.access.roles import Role
@@ -18,6 +18,7 @@ from protocol.events import (
     DrainAsked,
     KeyCreateAsked,
     KeyRevokeAsked,
+    KeysAsked,
     LocateAsked,
     PingAsked,
     SubmitAsked,
@@ -26,7 +27,7 @@ from protocol.events import (
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.spec import JobSpec
-from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
+from protocol.views import EventRow, FrameFiles, FrameView, JobView, MeshKeysView, PeerView, Pinged, Reason, Submitted
 
 AMBIGUOUS_SHOWN = 4
 
@@ -108,6 +109,15 @@ class EngineMesh:
         record = await self._engine.ask(lambda request: KeyRevokeAsked(request, text))
         assert isinstance(record, KeyRecord)
         return record
+
+    async def mesh_keys(
+        self, action: KeyAction, *, key: str = "", fingerprint: str = "", expel: Sequence[PeerId] = (), force: bool = False
+    ) -> MeshKeysView:
+        view = await self._engine.ask(
+            lambda request: KeysAsked(request, action, key, fingerprint, tuple(expel), force), timeout_s=4 * limits.KEYS_CONFIRM_S
+        )
+        assert isinstance(view, MeshKeysView)
+        return view
 
     # views
 

@@ -20,8 +20,9 @@ from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.ledger.facts import Fact
 from protocol.records import Record
 from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, Service, ServiceSeen
-from protocol.views import EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
+from protocol.views import EventRow, FrameFiles, FrameView, JobView, MeshKeysView, PeerView, Pinged, Reason, Submitted
 
+KeyAction = Literal["list", "install", "use", "remove"]
 ControlAction = Literal["pause", "resume", "cancel", "retry", "priority", "on_warning", "accept", "delete"]
 
 
@@ -298,6 +299,15 @@ class Mesh(Protocol):
 
     async def revoke_key(self, text: str) -> KeyRecord:
         """By id or unique name, for good. Raises NotFound (`no_such_key`), Conflict (`last_admin_key`, `ambiguous_key`)."""
+        ...
+
+    async def mesh_keys(
+        self, action: KeyAction, *, key: str = "", fingerprint: str = "", expel: Sequence[PeerId] = (), force: bool = False
+    ) -> MeshKeysView:
+        """Turn the mesh's key, or look. `key` is the text form of one to install, for all but `expel`; `fingerprint` names one.
+
+        Returns once every live peer has confirmed, or time is over. Raises Invalid, NotFound, Conflict (`key_not_held`,
+        `key_in_use`: somebody would be cut off, unless `force`), Unavailable."""
         ...
 
     def api_keys(self) -> list[KeyRecord]:

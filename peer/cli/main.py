@@ -36,6 +36,7 @@ VERBS: Final[Mapping[str, str]] = {
     "events": "events:events",
     "whoami": "whoami:whoami",
     "token": "token:token",
+    "keys": "keys:keys",
     "trust": "trust:trust",
     "config": "config:config",
     "doctor": "doctor:doctor",

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from peer.net.identity import Identity, peer_id_in
+from peer.net.identity import Identity, peer_id_of
 from protocol.ids import PeerId, is_hex
 from protocol.wire.seal import MeshKey
 
@@ -57,6 +57,11 @@ class Authority:
     def fingerprint(self) -> str:
         """SHA-256 of the certificate as people compare it: `AB:CD:...`, as openssl prints it."""
         return self.certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+    @property
+    def name(self) -> str:
+        """Its subject, which certificates of its making name as their issuer; another key's authority has another."""
+        return self.certificate.subject.rfc4514_string()
 
 
 def derive_authority(seed: bytes) -> Authority:
@@ -117,6 +122,7 @@ class PeerTLS(ssl.SSLObject):
     """
 
     peer_id: PeerId | None = None
+    issuer: str = ""  # the name of the authority that the handshake has traced the other side's certificate to
 
     def do_handshake(self) -> None:
         """As in `ssl.SSLObject`; then reads who it is. Raises `WrongPeer`, `ssl.SSLError`."""
@@ -133,7 +139,9 @@ class PeerTLS(ssl.SSLObject):
         if certificate is None:  # both contexts require one
             raise WrongPeer("the other side showed no certificate")
         try:
-            return peer_id_in(certificate)
+            shown = x509.load_der_x509_certificate(certificate)
+            self.issuer = shown.issuer.rfc4514_string()
+            return peer_id_of(shown.public_key())
         except (ValueError, UnsupportedAlgorithm) as error:
             raise WrongPeer(f"the other side's certificate names no key: {error}") from error
 
@@ -175,8 +183,13 @@ class MeshCertificates:
         """For the user port: the same leaf, TLS 1.2 or later, and never a question for a certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._show_leaf(context)
+        self.show_leaf(context)
         return context
+
+    @property
+    def issuers(self) -> frozenset[str]:
+        """Names of the authorities whose certificates count."""
+        return frozenset(authority.name for authority in self.authorities)
 
     def _furnish(self, context: ssl.SSLContext) -> None:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -184,9 +197,10 @@ class MeshCertificates:
         context.verify_flags |= ssl.VerifyFlags(NO_CHECK_TIME)
         context.sslobject_class = PeerTLS
         context.load_verify_locations(cadata="".join(authority.pem for authority in self.authorities))
-        self._show_leaf(context)
+        self.show_leaf(context)
 
-    def _show_leaf(self, context: ssl.SSLContext) -> None:
+    def show_leaf(self, context: ssl.SSLContext) -> None:
+        """Have a context, perhaps one in use, show this leaf on new connections."""
         with tempfile.TemporaryDirectory(prefix="rendermesh-") as folder:  # the ssl module loads from files only
             path = Path(folder) / "leaf.pem"
             path.write_bytes(self.leaf.public_bytes(Encoding.PEM))

@@ -73,15 +73,19 @@ class MeshClient:
         self._outboxes: dict[tuple[PeerId, bool], Outbox[StreamMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._forwards = 0
+        self._tls = certificates.client_context()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=certificates.client_context(), limit=0, keepalive_timeout=MESH_CLIENT_KEEPALIVE_S
-            ),  # no limit on connections: outboxes, fetches and forwards are bounded each
+            # no limit on connections: outboxes, fetches and forwards are bounded each
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=MESH_CLIENT_KEEPALIVE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
             read_bufsize=BLOB_CHUNK_BYTES,
         )
+
+    def use(self, certificates: MeshCertificates) -> None:
+        """Call by another key ring from now on. What is under way ends as it began; its connections are not used again."""
+        self._tls = certificates.client_context()
 
     async def __aenter__(self) -> MeshClient:
         return self
@@ -135,6 +139,7 @@ class MeshClient:
             response = await self._session.get(
                 _url(address, f"/mesh/v1/blobs/{digest}"),
                 headers={"Range": f"bytes={start}-"} if start else {},
+                ssl=self._tls,
                 server_hostname=name_of(peer),
                 timeout=timeout,
                 allow_redirects=False,
@@ -170,6 +175,7 @@ class MeshClient:
             _url(address, f"/mesh/v1/api/{path}"),
             headers=end_to_end(headers),
             data=body,
+            ssl=self._tls,
             server_hostname=name_of(peer),
             timeout=timeout,
             allow_redirects=False,
@@ -223,6 +229,7 @@ class MeshClient:
             async with self._session.post(
                 _url(address, "/mesh/v1/messages"),
                 data=io.BytesIO(body),
+                ssl=self._tls,
                 server_hostname=name_of(peer),
                 timeout=timeout,
                 allow_redirects=False,

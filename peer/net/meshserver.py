@@ -7,6 +7,7 @@ messages mean and what the user API is.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from aiohttp import hdrs, web
@@ -65,23 +66,42 @@ class MeshServer:
             keepalive_timeout=MESH_SERVER_KEEPALIVE_S,
             shutdown_timeout=MESH_SHUTDOWN_S,
         )
+        self._sock: socket.socket | None = None
         self._listener: asyncio.Server | None = None
 
     async def listen(self, host: str, port: int, *, or_any: bool = False) -> Address:
         """Bind and serve; the real address. Port 0, or a taken one with `or_any`, becomes a free one.
 
         Raises `Unavailable` (`port_taken`, `address_unusable`)."""
-        sock = bind_stream(host, port, or_any=or_any)
+        self._sock = bind_stream(host, port, or_any=or_any)
         await self._runner.setup()
+        self._listener = await self._accept(self._sock)
+        return Address(*self._sock.getsockname()[:2])
+
+    async def _accept(self, sock: socket.socket) -> asyncio.Server:
+        """Serve what arrives at the socket by the certificates of now; the socket itself stays ours."""
         assert self._runner.server is not None
-        self._listener = await asyncio.get_running_loop().create_server(
+        return await asyncio.get_running_loop().create_server(
             self._runner.server,
-            sock=sock,
+            sock=sock.dup(),
             ssl=self._certificates.server_context(),
             ssl_handshake_timeout=HANDSHAKE_S,
             backlog=MESH_BACKLOG,
         )
-        return Address(*sock.getsockname()[:2])
+
+    async def use(self, certificates: MeshCertificates) -> None:
+        """Serve by another key ring from now on; connections of certificates that count no more are cut off.
+
+        The queue of the listening socket goes over, so that nobody is refused in between."""
+        self._certificates = certificates
+        if self._sock is None or self._listener is None:
+            return
+        before, self._listener = self._listener, await self._accept(self._sock)
+        before.close()
+        for connection in list(self._runner.server.connections) if self._runner.server is not None else ():
+            tls = connection.transport.get_extra_info("ssl_object") if connection.transport is not None else None
+            if connection.transport is not None and isinstance(tls, PeerTLS) and tls.issuer not in certificates.issuers:
+                connection.transport.abort()
 
     async def close(self) -> None:
         """Stop listening, let requests end for `MESH_SHUTDOWN_S`, then cut them off."""
@@ -91,6 +111,9 @@ class MeshServer:
         if self._listener is not None:
             await self._listener.wait_closed()
             self._listener = None
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=POST_BYTES_MAX)
@@ -99,8 +122,15 @@ class MeshServer:
         application.router.add_route(hdrs.METH_ANY, "/mesh/v1/api/{path:.*}", self._forwarded)
         return application
 
+    def _sender(self, request: web.Request) -> PeerId:
+        """Who asks. A handshake that began before a key was removed proves nothing after it."""
+        tls = request.get_extra_info("ssl_object")
+        if not isinstance(tls, PeerTLS) or tls.peer_id is None or tls.issuer not in self._certificates.issuers:
+            raise web.HTTPForbidden(text="the mesh port is for peers with a certificate of this mesh")
+        return tls.peer_id
+
     async def _messages(self, request: web.Request) -> web.Response:
-        sender = _sender(request)
+        sender = self._sender(request)
         try:
             payloads = split(await _body(request))
         except Malformed as error:
@@ -120,6 +150,7 @@ class MeshServer:
         return self._on_message(sender, message)
 
     async def _blob(self, request: web.Request) -> web.StreamResponse:
+        self._sender(request)
         digest = Digest(request.match_info["digest"])
         size = await self._blobs.size(digest)
         if size is None:
@@ -150,14 +181,7 @@ class MeshServer:
     async def _forwarded(self, request: web.Request) -> web.StreamResponse:
         if self._api is None:
             raise web.HTTPServiceUnavailable(text="this peer serves no user API yet")
-        return await self._api(request, _sender(request))
-
-
-def _sender(request: web.Request) -> PeerId:
-    tls = request.get_extra_info("ssl_object")
-    if not isinstance(tls, PeerTLS) or tls.peer_id is None:
-        raise web.HTTPForbidden(text="the mesh port is for peers with a certificate of this mesh")
-    return tls.peer_id
+        return await self._api(request, self._sender(request))
 
 
 async def _body(request: web.Request) -> bytes:

@@ -22,6 +22,7 @@ PARAMETERS: Final = {
     "frame": "A frame number",
     "name": "An output's name, as in the list of outputs",
     "token": "An API key's id, or the name of the one valid key that is called so",
+    "fingerprint": "A mesh key's fingerprint, as the list shows it",
     "pid": "A job as POST /job named it",
     "id": "A service's or a check's id; a slash in it may stand as it is",
     "service": "A service's name",

@@ -38,7 +38,7 @@ async def list_peers(request: web.Request) -> web.StreamResponse:
 
 async def get_peer(request: web.Request) -> web.StreamResponse:
     """One peer, by id, prefix or name."""
-    return as_json(peer_json(_find(site_of(request), request.match_info["peer"])))
+    return as_json(peer_json(find_peer(site_of(request), request.match_info["peer"])))
 
 
 async def drain_peer(request: web.Request) -> web.StreamResponse:
@@ -53,7 +53,7 @@ async def undrain_peer(request: web.Request) -> web.StreamResponse:
 
 async def _steer(request: web.Request, *, drain: bool) -> web.StreamResponse:
     site = site_of(request)
-    view = _find(site, request.match_info["peer"])
+    view = find_peer(site, request.match_info["peer"])
     if view.id != site.mesh.me:
         return await relay(request, [view.id], path_of(request, view.id), what=f"peer {view.name}")
     validated(Nothing, await read_object(request, empty=True))
@@ -61,13 +61,13 @@ async def _steer(request: web.Request, *, drain: bool) -> web.StreamResponse:
         await site.mesh.drain(leave=False)
     else:
         await site.mesh.undrain()
-    return as_json(peer_json(_find(site, view.id)))
+    return as_json(peer_json(find_peer(site, view.id)))
 
 
 async def ping_peer(request: web.Request) -> web.StreamResponse:
     """How that peer is reached from this one."""
     site = site_of(request)
-    view, count = _find(site, request.match_info["peer"]), _count(request)
+    view, count = find_peer(site, request.match_info["peer"]), _count(request)
     validated(Nothing, await read_object(request, empty=True))
     rounds: list[Pinged] = []
     while len(rounds) < count:
@@ -99,7 +99,7 @@ def _way(took: list[float | None]) -> PingWay:
     return {"sent": len(took), "received": len(answered), "rtt_ms": answered}
 
 
-def _find(site: Site, text: str) -> PeerView:
+def find_peer(site: Site, text: str) -> PeerView:
     """By id, name or unique prefix. Raises `NotFound`, `Conflict` (`ambiguous_peer`)."""
     views = site.mesh.peers()
     exact = [view for view in views if view.id == text]

@@ -9,7 +9,22 @@ from typing import Final
 
 from aiohttp import web
 
-from peer.web import archive, config, events, frames, health, jobs, metrics, pages, peers, shapes, simple, submission, tokens
+from peer.web import (
+    archive,
+    config,
+    events,
+    frames,
+    health,
+    jobs,
+    keys,
+    metrics,
+    pages,
+    peers,
+    shapes,
+    simple,
+    submission,
+    tokens,
+)
 from peer.web.consul.table import CONSUL
 from peer.web.expecting import expect
 from peer.web.openapi import FORM
@@ -252,6 +267,7 @@ _SIMPLE: Final = (
 )
 
 
+_KEYS: Final = (Answer(200, "The key ring, and who has not confirmed it", shapes.MeshKeys),)
 _ACCESS: Final = (
     Route(
         "GET",
@@ -279,6 +295,35 @@ _ACCESS: Final = (
         "admin",
         "Revoke an API key, for good.",
         (Answer(200, "The key, revoked", shapes.Token), Answer(409, "The last admin key, or a name of several", Problem)),
+    ),
+    Route("GET", "/api/v1/keys", keys.list_mesh_keys, "admin", "The mesh's key ring, by fingerprints.", _KEYS),
+    Route(
+        "POST",
+        "/api/v1/keys",
+        keys.install_mesh_key,
+        "admin",
+        "Give every peer, or all but some, one more mesh key.",
+        (*_KEYS, Answer(409, "Everybody has it already", Problem)),
+        body=keys.NewMeshKey,
+        body_required=True,
+    ),
+    Route(
+        "POST",
+        "/api/v1/keys/{fingerprint}/use",
+        keys.use_mesh_key,
+        "admin",
+        "Seal with this mesh key from now on.",
+        (*_KEYS, Answer(409, "Somebody has not got it", Problem)),
+        body=keys.Forced,
+    ),
+    Route(
+        "DELETE",
+        "/api/v1/keys/{fingerprint}",
+        keys.remove_mesh_key,
+        "admin",
+        "Remove a mesh key, for good.",
+        (*_KEYS, Answer(409, "Somebody still uses it", Problem)),
+        body=keys.Forced,
     ),
     Route("GET", "/api/v1/whoami", tokens.whoami, "viewer", "Who the caller is.", (Answer(200, "The caller", shapes.Whoami),)),
     Route(

@@ -14,7 +14,7 @@ from protocol.access.keys import KeyRecord
 from protocol.access.roles import Role
 from protocol.ids import PeerId
 from protocol.jobs.results import Output
-from protocol.views import EventRow, FrameState, FrameView, JobState, JobView, PeerView, Reason, Submitted
+from protocol.views import EventRow, FrameState, FrameView, JobState, JobView, MeshKeysView, PeerView, Reason, Submitted
 
 
 class Because(TypedDict):
@@ -279,6 +279,23 @@ class NewToken(Token):
     token: str
 
 
+class MeshKey(TypedDict):
+    """One mesh key, without its secret. `missing` are peers that have not confirmed to hold it."""
+
+    id: str
+    primary: bool
+    holders: int
+    missing: list[str]
+
+
+class MeshKeys(TypedDict):
+    """The key ring; `unconfirmed` are peers that have not confirmed to hold the same."""
+
+    keys: list[MeshKey]
+    removed: list[str]
+    unconfirmed: list[str]
+
+
 class Whoami(TypedDict):
     """The caller: `key` is null without a key; `peer` is who answers."""
 
@@ -432,3 +449,11 @@ def event_json(row: EventRow, peer: PeerId) -> dict[str, Any]:
     """An event; its own members win over fields of the same name."""
     own = {"id": row.id, "time": rfc3339(row.wall_ms), "event": row.event, "level": row.level, "peer": peer, "job": row.job}
     return {**own, **{key: value for key, value in row.fields.items() if key not in own}}
+
+
+def mesh_keys_json(view: MeshKeysView) -> MeshKeys:
+    """The key ring as clients see it."""
+    rows: list[MeshKey] = [
+        {"id": one.fingerprint, "primary": one.primary, "holders": one.holders, "missing": list(one.missing)} for one in view.keys
+    ]
+    return {"keys": rows, "removed": list(view.removed), "unconfirmed": list(view.unconfirmed)}

@@ -51,7 +51,7 @@ class WebOptions:
 
     `check_scene(path)` runs on a thread and raises `Invalid`. `roles` gives a caller's role (None: no login), `submitter` its
     name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null` alone. `authority`
-    is the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names under which a loopback
+    gives the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names under which a loopback
     port may be addressed (a proxy on the same machine). `shared_roots` are folders that scenes may be read from.
     """
 
@@ -61,7 +61,7 @@ class WebOptions:
     submitter: Callable[[web.Request], str] = _local
     default_scene: Callable[[], Awaitable[Manifest | None]] = _no_scene
     null_only: Callable[[], bool] = _never
-    authority: str | None = None
+    authority: Callable[[], str] | None = None
     shared_roots: Mapping[str, Path] = field(default_factory=dict)
     host_names: tuple[str, ...] = ()
     scene_bytes_max: int = limits.SCENE_BYTES_MAX

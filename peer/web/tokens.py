@@ -63,9 +63,9 @@ async def whoami(request: web.Request) -> web.StreamResponse:
 
 async def authority(request: web.Request) -> web.StreamResponse:
     """The mesh's certificate authority. Fetched without trust it proves nothing: compare its fingerprint."""
-    pem = site_of(request).options.authority
-    if pem is None:
+    current = site_of(request).options.authority
+    if current is None:
         raise NotFound("no_authority", "this port speaks plain HTTP, or with a certificate of another authority")
-    response = as_text(pem)
+    response = as_text(current())
     response.content_type = "application/x-pem-file"
     return response

@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 
 from protocol.effects import (
     BelieveSalt,
+    Deliver,
     Effect,
     FetchBlobs,
     Inspect,
     Notice,
     Render,
-    Deliver,
     RunCheck,
     SendDatagram,
     SendStream,
     StopTask,
+    UseKeys,
     Verify,
 )
 from protocol.events import Event
@@ -93,6 +94,9 @@ class RecordingHands:
         self.done.append(effect)
 
     def check(self, effect: RunCheck) -> None:
+        self.done.append(effect)
+
+    def use_keys(self, effect: UseKeys) -> None:
         self.done.append(effect)
 
     def notice(self, effect: Notice) -> None:

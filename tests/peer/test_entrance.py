@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 
-from peer.entrance import anonymous_role, names_of, patience_s, write_client_files
+from peer.entrance import anonymous_role, names_of, own_address, patience_s, write_client_files
 from peer.net.certificates import AUTHORITY_SEED_BYTES, derive_authority
 from peer.settings import Settings
 from protocol import limits
@@ -59,3 +62,13 @@ def test_the_account_s_tools_find_address_authority_and_key(tmp_path: Path):
     assert (tmp_path / "ca.pem").read_text() == authority.pem
     write_client_files(settings(data_dir=tmp_path), "http://127.0.0.1:7700", [authority])
     assert json.loads((tmp_path / "client.json").read_text())["key"] is None
+
+
+def test_the_bound_address_is_told_to_others_and_a_reachable_one_when_all_are_bound(monkeypatch):
+    def cards(*addresses):
+        return {"eth0": [SimpleNamespace(family=family, address=address) for family, address in addresses]}
+
+    assert own_address("192.0.2.7") == "192.0.2.7"
+    monkeypatch.setattr(psutil, "net_if_addrs", lambda: cards((socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "10.1.2.3")))
+    assert own_address("0.0.0.0") == "10.1.2.3"
+    assert own_address("::") == "::1"

@@ -21,10 +21,12 @@ FORMAT: Final = "rendermesh-key-1"
 )
 @click.option("--out", default="mesh.key", show_default=True, metavar="PATH", help="Where to; - prints it.")
 @click.option("--force", is_flag=True, help="Replace a file that is there: peers with the old key are then another mesh.")
+@click.option("--next", "before", metavar="FILE", help="The mesh's key of now: the new one is for the same mesh (peerctl keys).")
 @common
-def keygen(invocation: Invocation, out: str, force: bool) -> None:
+def keygen(invocation: Invocation, out: str, force: bool, before: str | None) -> None:
     """Make a mesh key. Whoever has it is a peer of the mesh: carry it to the other machines over a way you trust."""
-    key = f"{FORMAT}:{secrets.token_hex(16)}:{secrets.token_hex(32)}"
+    mesh = secrets.token_hex(16) if before is None else _mesh_in(Path(before))
+    key = f"{FORMAT}:{mesh}:{secrets.token_hex(32)}"
     if out == "-" or _is_stdout(Path(out)):
         invocation.screen.data(key)
     else:
@@ -35,7 +37,21 @@ def keygen(invocation: Invocation, out: str, force: bool) -> None:
             case "name" | "table" | "wide":
                 invocation.screen.data(out)
     shown = "FILE" if out == "-" else out
+    if before is not None:
+        invocation.screen.say(f"give it to the running peers: peerctl keys install {shown}")
+        return
     invocation.screen.say(f"start every peer of this mesh with it: peerd --mesh-key-file {shown} --bind ADDRESS")
+
+
+def _mesh_in(path: Path) -> str:
+    """The mesh that a key is for."""
+    try:
+        parts = path.read_text(encoding="ascii", errors="replace").strip().split(":")
+    except OSError as error:
+        raise CliError(Exit.USAGE, f"cannot read {path}", why=error.strerror or str(error)) from None
+    if len(parts) != 3 or parts[0] != FORMAT:
+        raise CliError(Exit.USAGE, f"{path} holds no mesh key", remedy="name the file that the mesh's peers were started with")
+    return parts[1]
 
 
 def _is_stdout(path: Path) -> bool:
