@@ -289,7 +289,7 @@ def ended(mesh: Mesh, watch: Stopwatch, code: int) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with watch.phase("stop the peers"):
-        wrong = mesh.stop()
+        wrong = mesh.stop(at_once=code != 0)
     if code == 0:
         for text in wrong:
             print(f"{paint('scripts/demo: FAILED:', '31;1')} {text}", file=sys.stderr, flush=True)

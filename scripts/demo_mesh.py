@@ -175,13 +175,18 @@ class Mesh:
         found = [peer for peer in self.peers if peer.id == peer_id]
         return found[0] if found else fail(f"{peer_id} is none of the three peers")
 
-    def stop(self) -> list[str]:
-        """SIGTERM to all, then SIGKILL to what stays; what was not right about it, in sentences."""
+    def stop(self, *, at_once: bool) -> list[str]:
+        """SIGTERM to all (`at_once`: a second one, which no frame is finished for), then SIGKILL to what stays.
+
+        What was not right about it, in sentences.
+        """
         wrong = []
         below = {peer.name: children(peer.process.pid) for peer in self.peers}
-        for peer in self.peers:
-            if peer.process.poll() is None:
-                peer.process.terminate()
+        for _ in range(2 if at_once else 1):
+            for peer in self.peers:
+                if peer.process.poll() is None:
+                    peer.process.terminate()
+            time.sleep(0.2)  # two signals at the same moment are one
         for peer in self.peers:
             try:
                 code = peer.process.wait(timeout=LEAVE_S)
