@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from peer import lean
 from peer.config import parse_peerd
 from peer.daemon import Daemon
 from peer.instead import line_that_works
@@ -18,6 +19,7 @@ from protocol.errors import Refusal
 def main() -> None:
     """Read the settings, run the peer, end with 0 after a drain, 2 when it could not start, 1 when it broke."""
     settings = parse_peerd()
+    lean.shrink_tls_buffers()
     configure(form=settings.log_format, level=settings.log_level)
     try:
         asyncio.run(Daemon(settings).run())
