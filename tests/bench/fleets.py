@@ -25,8 +25,8 @@ from typing import IO, Literal
 
 State = Literal["alive", "dead", "left"]
 STARTS_AT_ONCE = 4
-START_S_MAX = 60.0
-SETTLE_S_MAX = 90.0
+START_S_MAX = 180.0
+SETTLE_S_MAX = 180.0
 LINES_KEPT = 2_000
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 

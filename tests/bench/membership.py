@@ -70,7 +70,10 @@ def run(*, options: argparse.Namespace, folder: Path) -> list[Row]:
     bench = Bench(folder, serf.stdout.strip(), effort)
     rows: list[Row] = []
     for part in options.only:
-        rows += PARTS[part](bench, options.peers)
+        found = PARTS[part](bench, options.peers)
+        for row in found:
+            say(f"{row.name}: {row.measured:.3g} {row.unit}, serf {row.beside or 0.0:.3g} {row.unit}")
+        rows += found
     return rows
 
 
