@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +25,7 @@ BENCHES: Final = {
 
 def main(arguments: list[str]) -> int:
     options = parsed(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the peers that were started end with us
     load = os.getloadavg()[0]
     print(f"{options.name}: {options.pairs} pairs on {os.cpu_count()} cores, load average {load:.2f}", file=sys.stderr)
     if load > 1:
