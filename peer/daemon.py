@@ -50,8 +50,9 @@ from peer.render.verify import ChildVerifier
 from peer.scene import DefaultScene
 from peer.selfchecks import SelfChecks
 from peer.settings import Settings
-from peer.store.blobs import BlobOptions
+from peer.store.blobs import BlobOptions, FolderBlobs
 from peer.store.folder import Store, open_store
+from peer.store.scrub import Scrubber
 from peer.telemetry.looplag import watch_loop_lag
 from peer.telemetry.metrics import Metrics
 from peer.telemetry.notices import NoticeMetrics
@@ -64,6 +65,7 @@ from protocol.cards import PeerCard
 from protocol.effects import Notice
 from protocol.errors import Conflict
 from protocol.events import (
+    BlobLost,
     Booted,
     DatagramReceived,
     DatagramUnsent,
@@ -165,6 +167,7 @@ class Daemon:
             after_step=lambda: bell.ring(node.directory.index),
         )  # fmt: skip
         inbox.engine = engine
+        store.blobs.on_lost = lambda digest: engine.tell(BlobLost(digest))
         fetcher = BlobFetcher(client, store.blobs, node.roster.stream_address)
         stack.push_async_callback(fetcher.close)
         workshop = self._workshop(store, engine)
@@ -195,7 +198,9 @@ class Daemon:
         api.handler = make_forwarded_handler(app)
         booted = Booted(tuple(await store.journal.facts()), await store.journal.values())
         discovery = self._discovery(node, keys.ring, store.run_epoch, door, engine, hands)
-        parts = _Parts(engine, hands, workshop, checks, client, server, log, app, keys, door, booted, discovery, mesh)
+        parts = _Parts(
+            engine, hands, workshop, checks, client, server, log, app, keys, door, booted, discovery, mesh, store.blobs
+        )
         await self._serve(parts, node)
 
     def _node(self, store: Store, me: PeerId, keys: KeyTurner, door: Door, mesh_port: int, host: str) -> Node:
@@ -256,6 +261,7 @@ class Daemon:
                 others = [
                     group.create_task(parts.workshop.run(), name="workshop"),
                     group.create_task(parts.checks.run(), name="checks"),
+                    group.create_task(Scrubber(parts.blobs).run(), name="scrubber"),
                     group.create_task(watch_loop_lag(lambda lag: self._lagged(parts.engine, lag)), name="loop lag"),
                     group.create_task(self._seeds(parts, node).run(), name="seeds"),
                     group.create_task(parts.discovery.run(), name="discovery"),
@@ -421,6 +427,7 @@ class _Parts:
     booted: Booted
     discovery: Discovery
     mesh: EngineMesh
+    blobs: FolderBlobs
 
 
 class _Inbox:

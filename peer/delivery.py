@@ -178,8 +178,10 @@ class Delivery:
         temporary = target.with_name(f"{TEMPORARY}{job[:12]}-{secrets.token_hex(6)}.part")
         try:
             await asyncio.to_thread(_copy, source, temporary, output.digest)
-        except BaseException:
+        except BaseException as fault:
             await asyncio.to_thread(_unlink, temporary)
+            if isinstance(fault, Corrupt):
+                await self._blobs.check(output.digest)  # drops it, so that it is fetched anew
             raise
         return temporary
 

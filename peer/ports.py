@@ -145,6 +145,10 @@ class Blobs(Protocol):
         """Take a finished file on the same file system: hash, fsync, no-replace link, fsync the folder (C5)."""
         ...
 
+    async def check(self, digest: Digest) -> None:
+        """Hash a blob again. Raises `NotFound`, or `Corrupt`: then this copy is gone, and whoever needs it is told."""
+        ...
+
     async def pin(self, owner: str, digests: Sequence[Digest]) -> None:
         """Protect blobs from eviction on behalf of `owner` (a job id), durably."""
         ...

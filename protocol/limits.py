@@ -340,6 +340,13 @@ KEYS_ASKS_MAX: Final = 16
 KEYS_GREETED_FEW: Final = 3  # so many of all members compare their ring with somebody who has just come
 KEY_TEXT_CHARS_MAX: Final = 512
 
+# Scrubbing of blobs (peer/store/scrub), and what follows a find (protocol/ledger/healing)
+SCRUB_BYTES_PER_S: Final = 16 * 2**20
+SCRUB_ROUND_S: Final = 3_600.0
+HEAL_RETRY_S: Final = 30.0
+HEAL_TRIES_MAX: Final = 10
+HEALS_MAX: Final = 10_000
+
 # Delivery to output roots (protocol/delivery, peer/delivery)
 ROOTS_MAX: Final = 32
 ROOT_NAME_CHARS_MAX: Final = 63

@@ -26,6 +26,7 @@ from protocol.jobs.spec import JobSpec
 from protocol.kernel import Machine, Now
 from protocol.keyring.keyring import Keyring
 from protocol.keyring.state import RingState
+from protocol.ledger.healing import Healing
 from protocol.ledger.ledger import Ledger
 from protocol.ledger.overview import frame_files, frame_view
 from protocol.membership.options import SwimOptions
@@ -84,10 +85,11 @@ class Node:
         )
         self.access = Access(me=o.me, random=Random(dice.getrandbits(64)))
         self.keyring = Keyring(me=o.me, state=o.ring, random=Random(o.seed ^ 0x4E195))
+        self.healing = Healing(me=o.me, folds=self.ledger.folds)
         self.delivery = Delivery(me=o.me, run_epoch=o.run_epoch, roots=o.card.roots)
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
             self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief, self.access,
-            self.health, self.directory, self.keyring, self.delivery,
+            self.health, self.directory, self.keyring, self.delivery, self.healing,
         )  # fmt: skip
 
     # the machine

@@ -13,7 +13,7 @@ import asyncio
 import errno
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from peer import failpoints
 from peer.ports import Corrupt, StoreFull
 from peer.store.cache import CacheIndex
 from peer.store.disk import FILE_MODE, disk_faults, free_bytes, place_no_replace, remove, sync_folder
-from peer.store.incoming import Incoming, hash_file
+from peer.store.incoming import Incoming, Rehash, hash_file
 from peer.store.layout import PARTIAL, SHARDS, BlobFolders
 from peer.store.pins import Pins
 from peer.store.threads import Threads, uninterrupted
@@ -65,6 +65,8 @@ class FolderBlobs:
         self._tree_lock = asyncio.Lock()
         self._resuming: set[Digest] = set()
         self._serial = 0
+        self.on_lost: Callable[[Digest], None] = lambda _: None
+        """Told of each copy that was found damaged or gone, after it was dropped."""
         for owner, digests in pins.load().items():
             self._index.pin(owner, digests)
         for digest, size in folders.scan():
@@ -116,16 +118,30 @@ class FolderBlobs:
             finally:
                 source.close()
 
-    async def check(self, digest: Digest) -> None:
-        """Hash a blob again. Raises `NotFound`, or `Corrupt`: then it is dropped with every scene laid out from it."""
+    def digests(self) -> list[Digest]:
+        """What is here now, least recently used first."""
+        return self._index.digests()
+
+    async def check(self, digest: Digest, *, pause: Callable[[int], Awaitable[None]] | None = None) -> None:
+        """Hash a blob again, with a `pause` after each piece of so many bytes. It does not count as a use.
+
+        Raises `NotFound`, or `Corrupt`: then it is dropped with every scene laid out from it."""
         if digest not in self._index:
             raise _no_such_blob(digest)
-        path = self._folders.path(digest)
-        with self._using([digest]):
+        reading = Rehash(self._folders.path(digest))
+        with self._using([digest], touch=False):
             try:
-                found, _ = await self._threads.run(hash_file, path)
+                while size := await self._threads.run(reading.step):
+                    if pause is not None:
+                        await pause(size)
+                found = reading.digest
+            except FileNotFoundError as fault:
+                await self._drop(digest)
+                raise _no_such_blob(digest) from fault
             except OSError as fault:
                 found = Digest(f"unreadable: {fault.strerror}")
+            finally:
+                reading.close()
         if found != digest:
             await self._drop(digest)
             raise Corrupt(f"blob {digest} on the disk is {found}; this copy was dropped")
@@ -273,6 +289,10 @@ class FolderBlobs:
 
     # ---- making room ---------------------------------------------------------------------------------------------
 
+    async def trim(self) -> None:
+        """Bring the cache to its limit, which may be lower than when its blobs came."""
+        await self._evict_to_limit()
+
     async def _evict_to_limit(self) -> None:
         await self._evict(self._index.cached_bytes - self._options.cache_bytes_max)
 
@@ -312,9 +332,10 @@ class FolderBlobs:
         )
 
     async def _drop(self, digest: Digest) -> None:
-        """Remove a damaged blob, needed or not."""
+        """Remove a damaged blob, needed or not, and say so."""
         async with self._shard_lock(digest):
             await uninterrupted(self._unlink(digest))
+        self.on_lost(digest)
 
     async def _unlink(self, digest: Digest) -> None:
         self._index.remove(digest)  # first: nobody begins to use it from here on
@@ -330,7 +351,7 @@ class FolderBlobs:
         try:
             piece = await self._threads.run(source.read, length)
         except FileNotFoundError as fault:
-            self._index.remove(digest)
+            await self._drop(digest)
             raise _no_such_blob(digest) from fault
         except OSError as fault:
             await self._drop(digest)
@@ -341,8 +362,8 @@ class FolderBlobs:
         return piece
 
     @contextmanager
-    def _using(self, digests: Sequence[Digest]) -> Iterator[None]:
-        self._index.use(digests)
+    def _using(self, digests: Sequence[Digest], *, touch: bool = True) -> Iterator[None]:
+        self._index.use(digests, touch=touch)
         try:
             yield
         finally:

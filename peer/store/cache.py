@@ -31,6 +31,10 @@ class CacheIndex:
     def __len__(self) -> int:
         return len(self._sizes)
 
+    def digests(self) -> list[Digest]:
+        """What is here, from the least to the most recently used."""
+        return list(self._sizes)
+
     @property
     def cached_bytes(self) -> int:
         """Bytes of all blobs that nobody has pinned: what the cache's limit is about."""
@@ -89,11 +93,12 @@ class CacheIndex:
         if not held:
             self._owners.pop(owner, None)
 
-    def use(self, digests: Iterable[Digest]) -> None:
-        """Protect while something reads or links; `release` as often."""
+    def use(self, digests: Iterable[Digest], *, touch: bool = True) -> None:
+        """Protect while something reads or links; `release` as often. Without `touch` it does not count as used."""
         for digest in digests:
             self._used[digest] += 1
-            self.touch(digest)
+            if touch:
+                self.touch(digest)
 
     def release(self, digests: Iterable[Digest]) -> None:
         """The end of a `use`."""

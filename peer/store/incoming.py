@@ -128,6 +128,34 @@ def _write_all(handle: int, chunk: bytes) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
+class Rehash:
+    """A file read once more, piece by piece, so that whoever reads can pause in between. Nothing but `digest` comes of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._hash = blake3.blake3()
+        self._handle = -1
+
+    def step(self) -> int:
+        """Read a piece; its bytes, 0 at the end. Raises `OSError`."""
+        if self._handle < 0:
+            self._handle = os.open(self._path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
+        piece = os.read(self._handle, limits.HASH_PIECE_BYTES)
+        self._hash.update(piece)
+        return len(piece)
+
+    @property
+    def digest(self) -> Digest:
+        """Of what was read so far."""
+        return Digest(self._hash.hexdigest())
+
+    def close(self) -> None:
+        """Let go of the file. Calling it again is harmless."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
 def hash_file(path: Path) -> tuple[Digest, int]:
     """(digest, size) of a file, after its bytes were made durable; reads in pieces.
 

@@ -23,7 +23,7 @@ from protocol.ledger.facts import Body, Fact, FrameEnded, Inspected, ReplicaSet
 from protocol.ledger.fold import JobFold
 from protocol.ledger.held import HeldJob
 from protocol.ledger.keeper import Keeper, as_versions
-from protocol.ledger.offers import first_bodies, work_opened
+from protocol.ledger.offers import first_bodies, submission_refusal, work_opened
 from protocol.ledger.overview import view
 from protocol.ledger.promises import break_all, break_late, copies_of, keep, make_promise, owner_elsewhere, wanted
 from protocol.ledger.publishing import publication
@@ -77,6 +77,10 @@ class Ledger:
         """A job's folded facts, where this peer holds them."""
         held = self._jobs.get(job)
         return held.fold if held is not None and held.fold.accepted is not None else None
+
+    def folds(self) -> list[JobFold]:
+        """Every job that is held here."""
+        return [held.fold for held in self._jobs.values() if held.fold.accepted is not None]
 
     def owns(self, job: JobId) -> bool:
         """Whether this peer dispatches the job."""
@@ -259,13 +263,9 @@ class Ledger:
         spec_json = canonical(asked.spec)
         scene = asked.manifest.digest()
         job = job_id(submitter=asked.submitter, key=asked.key, spec_json=spec_json, scene=scene)
-        if job in self._deleted:
-            message = "this very job was submitted before and deleted; use a new Idempotency-Key"
-            return [Reply(asked.request, Conflict("job_deleted", message))]
-        known = self._keys.get((asked.submitter, asked.key))
-        if known is not None and known != job:
-            message = f"the Idempotency-Key was used for job {known} with other fields or another scene; use a new key"
-            return [Reply(asked.request, Conflict("key_reused", message))]
+        refused = submission_refusal(job, self._keys.get((asked.submitter, asked.key)), deleted=job in self._deleted)
+        if refused is not None:
+            return [Reply(asked.request, refused)]
         held = self._jobs.get(job)
         if held is not None and held.fold.accepted is not None and held.owner == self._me:
             return self._promise(held, asked.request, now, submits=True, created=False)

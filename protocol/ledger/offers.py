@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from protocol.errors import Conflict
 from protocol.events import SubmitAsked
-from protocol.ids import Fence, PeerId
+from protocol.ids import Fence, JobId, PeerId
 from protocol.jobs.steps import FrameStep
 from protocol.kernel import Now
 from protocol.ledger.facts import Accepted, Body, Owner, ReplicaSet
@@ -11,6 +12,16 @@ from protocol.ledger.fold import JobFold
 from protocol.ledger.lifecycle import wants_frames
 from protocol.signals import WorkOpened
 from protocol.views import JobView
+
+
+def submission_refusal(job: JobId, known: JobId | None, *, deleted: bool) -> Conflict | None:
+    """Why a submission cannot become `job`; `known` is the job that its Idempotency-Key was used for."""
+    if deleted:
+        return Conflict("job_deleted", "this very job was submitted before and deleted; use a new Idempotency-Key")
+    if known is not None and known != job:
+        message = f"the Idempotency-Key was used for job {known} with other fields or another scene; use a new key"
+        return Conflict("key_reused", message)
+    return None
 
 
 def first_bodies(asked: SubmitAsked, spec_json: str, now: Now, *, me: PeerId) -> list[Body]:

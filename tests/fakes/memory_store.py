@@ -95,6 +95,13 @@ class MemoryBlobs:
     async def size(self, digest: Digest) -> int | None:
         return len(self.blobs[digest]) if digest in self.blobs else None
 
+    async def check(self, digest: Digest) -> None:
+        if digest not in self.blobs:
+            raise NotFound("no_such_blob", f"the file {digest} is not held here")
+        if digest_of(self.blobs[digest]) != digest:
+            del self.blobs[digest]
+            raise Corrupt(f"blob {digest} was damaged; this copy was dropped")
+
     async def path(self, digest: Digest) -> Path | None:
         if digest not in self.blobs:
             return None

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from protocol import limits
+from protocol.effects import FetchBlobs, Notice
+from protocol.events import BlobLost, BlobsEnded
+from protocol.ledger.facts import ReplicaSet
+from protocol.ledger.healing import Healing
+from tests.playbook import Playbook
+from tests.protocol.making import ANNA, BEN, JOB, ME, SCENE, begun, digest, ended, fence, folded, output
+
+
+def begin() -> Playbook:
+    fold = folded(*begun(manifest=SCENE), ReplicaSet(fence(), 2, (ME, BEN)), ended(3, 1, by=ANNA))
+    return Playbook(Healing(me=ME, folds=lambda: [fold]))
+
+
+def test_a_lost_frame_is_fetched_from_who_made_it_and_who_keeps_it():
+    book = begin().feed(BlobLost(output(3, ANNA).digest))
+    fetch = book.expect(FetchBlobs)
+    assert (fetch.holders, fetch.pin_for, fetch.items) == ((ANNA, BEN), JOB, ((output(3, ANNA).digest, 100),))
+    assert book.expect(Notice, event="blob_lost").fields["frame"] == 3
+    book.feed(BlobLost(output(3, ANNA).digest))  # told twice: it is under way
+    assert book.out == []
+    book.feed(BlobsEnded(fetch.ticket, ""))
+    assert book.expect(Notice).event == "blob_healed"
+    assert book.machine.next_deadline() is None
+
+
+def test_a_lost_scene_comes_from_the_replicas():
+    fetch = begin().feed(BlobLost(digest("scene"))).expect(FetchBlobs)
+    assert fetch.holders == (BEN,)
+
+
+def test_what_no_job_needs_is_only_cache():
+    assert begin().feed(BlobLost(digest("something else"))).out == []
+
+
+def test_it_is_tried_again_and_then_given_up_aloud():
+    book = begin().feed(BlobLost(output(3, ANNA).digest))
+    for _ in range(limits.HEAL_TRIES_MAX - 1):
+        book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "nobody has it")).wait(limits.HEAL_RETRY_S)
+    book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "nobody has it"))
+    notice = book.expect(Notice, event="blob_unrecoverable")
+    assert (notice.level, notice.fields["remedy"]) == ("error", "render it again: frames=3")
+    assert book.machine.next_deadline() is None
