@@ -64,6 +64,10 @@ BITES: Final = {
         File("tests/x/test_a.py", "import time\ntime.sleep(1)\n"),
         File("tests/x/test_a.py", "import asyncio\nasyncio.sleep(0)\n"),
     ),
+    "untested_failpoint": (
+        File("peer/failpoints.py", 'NAMES: Final = ("reply before",)\n'),
+        File("peer/failpoints.py", "NAMES: Final = ()\n"),
+    ),
     "place": (File("README.md", f"see {PLACES[0]}main"), File("README.md", "see the networks/ folder")),
 }
 

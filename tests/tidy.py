@@ -188,6 +188,24 @@ def place(files: list[File]) -> Iterator[Complaint]:
                 yield Complaint(file.path, f"names {word!r}")
 
 
+def untested_failpoint(files: list[File]) -> Iterator[Complaint]:
+    """Every place to die at is died at: a test names it."""
+    tests = [file.text for file in files if file.is_python and "/test_" in file.path and file.path.startswith("tests/")]
+    for file in files:
+        if file.path == "peer/failpoints.py":
+            for name in _named(file.tree, "NAMES"):
+                if not any(f'"{name}"' in text for text in tests):
+                    yield Complaint(file.path, f"no test crashes at {name!r}")
+
+
+def _named(tree: ast.Module, variable: str) -> list[str]:
+    """The texts in a tuple that is assigned at the top of a module."""
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == variable and node.value:
+            return [part.value for part in ast.walk(node.value) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return []
+
+
 RULES: Final[dict[str, Rule]] = {
     rule.__name__: rule
     for rule in (
@@ -200,6 +218,7 @@ RULES: Final[dict[str, Rule]] = {
         set_order,
         sleep_in_test,
         place,
+        untested_failpoint,
     )
 }
 
