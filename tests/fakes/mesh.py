@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from peer.access import draw_key
-from peer.ports import ControlAction
+from peer.ports import ControlAction, KeyAction
 from protocol.access.keys import KeyRecord, is_key_name
 from protocol.access.roles import Role
 from protocol.errors import Conflict, Invalid, NotFound, Unavailable
@@ -18,7 +18,21 @@ from protocol.jobs.frames import parse_frames
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Output
 from protocol.jobs.spec import JobSpec
-from protocol.views import FINAL_STATES, Counts, EventRow, FrameFiles, FrameView, JobView, PeerView, Pinged, Reason, Submitted
+from protocol.views import (
+    FINAL_STATES,
+    Counts,
+    EventRow,
+    FrameFiles,
+    FrameView,
+    JobView,
+    MeshKeysView,
+    MeshKeyView,
+    PeerView,
+    Pinged,
+    Reason,
+    Submitted,
+)
+from protocol.wire.seal import parse_mesh_key
 from tests.fakes.memory_store import MemoryBlobs
 from tests.fakes.registry import FakeRegistry
 
@@ -52,6 +66,9 @@ class FakeMesh:
         self.name = name
         self.blobs = blobs
         self.kept: dict[JobId, FakeJob] = {}
+        self.ring: list[str] = ["f" * 16]
+        self.behind: tuple[PeerId, ...] = ()
+        self.key_orders: list[tuple[str, str, tuple[PeerId, ...], bool]] = []
         self.known: dict[tuple[str, str], JobId] = {}
         self.others: list[FakeMesh] = []
         self.alive: set[PeerId] = set()
@@ -300,6 +317,21 @@ class FakeMesh:
             raise NotFound("no_such_key", "there is no such key")
         self.kept_keys[text] = replace(self.kept_keys[text], revoked=True)
         return self.kept_keys[text]
+
+    async def mesh_keys(
+        self, action: KeyAction, *, key: str = "", fingerprint: str = "", expel: Sequence[PeerId] = (), force: bool = False
+    ) -> MeshKeysView:
+        self.key_orders.append((action, key or fingerprint, tuple(expel), force))
+        if action != "install" and fingerprint and fingerprint not in self.ring:
+            raise NotFound("no_such_key", "no such key in the ring")
+        if action == "install":
+            self.ring.append(parse_mesh_key(key).fingerprint)
+        elif action == "use" and self.behind and not force:
+            raise Conflict("key_not_held", "somebody would be cut off")
+        elif action == "remove":
+            self.ring.remove(fingerprint)
+        rows = tuple(MeshKeyView(one, one == self.ring[0], 1, self.behind) for one in self.ring)
+        return MeshKeysView(rows, (), self.behind)
 
     def api_keys(self) -> list[KeyRecord]:
         return list(self.kept_keys.values())

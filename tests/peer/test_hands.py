@@ -106,6 +106,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     fetcher.held.set()
     hands = PeerHands(
         datagrams=adapters, streams=adapters, fetcher=fetcher, blobs=blobs, workshop=cast(Workshop, adapters), probes=adapters,
+        keys=adapters,
         delivery=adapters,
         log=log, metrics=NoticeMetrics(metrics), tell=told.append, store_changed=store.append, wall_ms=lambda: 1_700,
     )  # fmt: skip

@@ -165,6 +165,7 @@ class FakeMesh:
         self.events: list[dict[str, Any]] = []
         self.token: str | None = None
         self.tokens: list[dict[str, Any]] = []
+        self.keys_behind: list[str] = []
         self.authority = ""
         self.ways: dict[str, list[float]] = {"datagram": [0.4, 0.6], "stream": [2.0, 3.0], "indirect": []}
         self.page = 1000
@@ -272,6 +273,10 @@ class FakePeer:
                 web.post(job + "/{verb}", self._verb),
                 web.get("/api/v1/events", self._events),
                 web.get("/api/v1/peers", self._peers),
+                web.get("/api/v1/keys", self._keys),
+                web.post("/api/v1/keys", self._keys),
+                web.post("/api/v1/keys/{fingerprint}/use", self._keys),
+                web.delete("/api/v1/keys/{fingerprint}", self._keys),
                 web.get("/api/v1/tokens", self._tokens),
                 web.post("/api/v1/tokens", self._new_token),
                 web.delete("/api/v1/tokens/{id}", self._revoke_token),
@@ -497,6 +502,12 @@ class FakePeer:
                 peer.draining = request.match_info["verb"] == "drain"
                 return web.json_response(peer.view())
         return problem(404, "no_such_peer", "no such peer")
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        if request.match_info.get("fingerprint") == "0" * 16:
+            return problem(404, "no_such_key", "no such key in the ring")
+        row = {"id": "f" * 16, "primary": True, "holders": 3, "missing": self.mesh.keys_behind}
+        return web.json_response({"keys": [row], "removed": [], "unconfirmed": self.mesh.keys_behind})
 
     async def _tokens(self, request: web.Request) -> web.Response:
         return self._paged(request, "tokens", self.mesh.tokens)

@@ -30,7 +30,7 @@ PUBLIC = {"/health", "/healthz/startup", "/healthz/live", "/healthz/ready", "/op
 
 
 async def test_without_a_role_only_public_routes_answer(farm: Farm):
-    peer = await farm.add("closed", roles=lambda _: None, authority="PEM")
+    peer = await farm.add("closed", roles=lambda _: None, authority=lambda: "PEM")
     assert {route.path for route in TABLE if route.permission == "public"} == PUBLIC
     for method, path in walked(peer):
         response = await peer.client.request(method, re.sub(r"\{\w+\}", "1", path))

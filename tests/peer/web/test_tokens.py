@@ -68,7 +68,7 @@ async def test_who_the_caller_is(farm: Farm):
 
 
 async def test_the_authority_is_public(farm: Farm):
-    peer = await farm.add("one", authority="-----BEGIN CERTIFICATE-----\n", roles=lambda _: None)
+    peer = await farm.add("one", authority=lambda: "-----BEGIN CERTIFICATE-----\n", roles=lambda _: None)
     response = await peer.client.get("/ca.pem")
     assert await response.text() == "-----BEGIN CERTIFICATE-----\n"
     assert response.content_type == "application/x-pem-file"

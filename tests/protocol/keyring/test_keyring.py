@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -136,7 +137,7 @@ class Streets:
                 case Persist(records):
                     site.disk |= {row.key: row.value for row in records if isinstance(row, PutValue)}
                 case UseKeys(keys, version):
-                    self._later(0.01, lambda keys=keys, version=version: self._swap(site, keys, version))
+                    self._later(0.01, partial(self._swap, site, keys, version))
                 case Send(peer, message):
                     self._send(site, int(peer[:2], 16), codec.decode(codec.encode(message)))
                 case Reply(_, value):

@@ -57,3 +57,20 @@ def test_a_place_that_cannot_be_written(peerctl: Peerctl, place: str) -> None:
     ran = peerctl("keygen", "--out", place)
     assert ran.code == 1
     assert f"cannot write {place}" in ran.err
+
+
+def test_the_next_key_is_for_the_same_mesh(peerctl: Peerctl) -> None:
+    peerctl("keygen")
+    ran = peerctl("keygen", "--next", "mesh.key", "--out", "new.key")
+    assert "peerctl keys install new.key" in ran.err
+    (_, mesh, secret), (_, next_mesh, next_secret) = (
+        Path(name).read_text().strip().split(":") for name in ("mesh.key", "new.key")
+    )
+    assert (mesh == next_mesh, secret == next_secret) == (True, False)
+
+
+def test_a_next_key_needs_a_key(peerctl: Peerctl) -> None:
+    Path("other").write_text("nothing")
+    assert peerctl("keygen", "--next", "other", "--out", "new.key").code == 2
+    assert peerctl("keygen", "--next", "nowhere", "--out", "new.key").code == 2
+    assert not Path("new.key").exists()
