@@ -275,10 +275,12 @@ def check_sharing(mesh: Mesh, job: dict[str, Any]) -> None:
         batches = sum(1 for event in leases if event["to"] == peer.id)
         role = "the owner" if peer is owner else "under leases that it asked for"
         tell(f"{peer.name:<7} committed {done[peer.id]:>2} frames in {batches:>2} batches ({role})")
-    start = next(index for index, event in enumerate(events) if event["event"] == "frame_committed")
-    early = {number for event in events[:start] if event["event"] == "frames_leased" for number in event["frames"]}
-    check(len(early) <= FRAMES // 2, f"{len(early)} frames had been handed out before the first one was done")
-    tell(f"nothing was assigned beforehand: when the first frame was done, {FRAMES - len(early)} of {FRAMES} were nobody's yet")
+    order = [event["event"] for event in events]
+    check("job_accepted" in order[: order.index("frames_leased")], "frames were handed out before the job was accepted")
+    first, most = len(leases[0]["frames"]), max(len(event["frames"]) for event in leases)
+    check(first < FRAMES // len(NAMES), f"the very first lease held {first} frames: a share, handed out beforehand")
+    check(most <= FRAMES // 2, f"one lease held {most} of the {FRAMES} frames")
+    tell(f"nothing was assigned beforehand: {len(leases)} leases of {first} to {most} frames, each when a peer asked for work")
 
 
 # the end
