@@ -40,6 +40,7 @@ class Context:
         self.awareness = Awareness(options.health_max)
         self.echoes = Echoes()
         self.to_verify: list[tuple[PeerId, float]] = []  # accused with a refused connection: ask them after so many seconds
+        self.to_look_at: list[PeerId] = []  # accused by others for their silence: ask them too
         self.address_changed = False  # the set of known addresses differs from the snapshot
         self._out: list[Effect | Signal] = []
 

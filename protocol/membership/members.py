@@ -176,6 +176,13 @@ class Members:
             self.forget(next(iter(self._down)))
         return len(self._all) < limits.MEMBERS_MAX
 
+    def draw_unsuspected(self, random: Random, count: int, *, without: PeerId) -> list[Member]:
+        """At most `count` different members that nobody accuses, by chance."""
+        if not self.suspects:
+            return self.draw(random, count, without=without)
+        pool = [peer for peer in self._up if peer != without and peer not in self.suspects]
+        return [self._all[peer] for peer in random.sample(pool, min(count, len(pool)))]
+
     def draw(self, random: Random, count: int, *, without: PeerId | None = None) -> list[Member]:
         """At most `count` different members that are up, by chance."""
         size = len(self._up)

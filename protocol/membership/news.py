@@ -199,6 +199,8 @@ class Desk:
         if news.refused:
             suspicion.refuse(news.accuser, most=self._ctx.options.confirmations_max)
             self._perhaps_verify(member, news)
+        elif was_alive and news.accuser != self._ctx.me.peer and self._ctx.random.random() < self._share(member):
+            self._ctx.to_look_at.append(member.peer)
 
     def _confirm(self, member: Member, suspicion: Suspicion, news: Suspect) -> None:
         most = self._ctx.options.confirmations_max
@@ -217,10 +219,13 @@ class Desk:
         The others ask later if nothing has been settled by then: whoever missed the verdict finds it alone."""
         if news.accuser == self._ctx.me.peer:
             return
-        share = 3 * max(1, self.needed(member)) / self._ctx.members.live
         apart_s = self._ctx.options.refusals_apart_s
-        delay_s = 0.0 if self._ctx.random.random() < share else self._ctx.random.uniform(apart_s, 2 * apart_s)
+        delay_s = 0.0 if self._ctx.random.random() < self._share(member) else self._ctx.random.uniform(apart_s, 2 * apart_s)
         self._ctx.to_verify.append((member.peer, delay_s))
+
+    def _share(self, member: Member) -> float:
+        """How probably a hearer of an accusation looks for itself: enough do, however many hear it."""
+        return 3 * max(1, self.needed(member)) / self._ctx.members.live
 
     def needed(self, member: Member) -> int:
         """Lifeguard's k: who could still confirm, at most suspicion_mult - 2."""
@@ -235,8 +240,11 @@ class Desk:
     def accuse(self, member: Member, now_s: float, *, refused: bool) -> None:
         """This peer got no answer from `member`; `refused`: its host says that nobody listens there."""
         me, apart_s, grace_s = self._ctx.me.peer, self._ctx.options.refusals_apart_s, self._ctx.options.refusal_grace_s
-        self.suspect(Suspect(member.peer, member.run_epoch, member.incarnation, me, refused), now_s)
+        accusation, known = Suspect(member.peer, member.run_epoch, member.incarnation, me, refused), member.suspicion
+        self.suspect(accusation, now_s)
         suspicion = member.suspicion
+        if suspicion is not None and suspicion is known:
+            self._ctx.broadcasts.put(accusation)  # again: the first may have gone to others that are down, or been lost
         if not refused or suspicion is None:
             return
         if suspicion.refused_at_s is None:

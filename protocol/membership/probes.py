@@ -96,6 +96,12 @@ class Prober:
         elif not under_way.indirect:
             self._ctx.stream(member, StreamPing(under_way.seq, self._ctx.me))
 
+    def look(self, peer: PeerId, now_s: float) -> None:
+        """Somebody got no answer from `peer`: it may refute, or be confirmed, before its turn in the cycle comes."""
+        member = self._ctx.members.get(peer)
+        if member is not None and member.up:
+            self.probe(member, now_s)
+
     def stream_failed(self, peer: PeerId, now_s: float, *, refused: bool) -> None:
         """A stream that was not a ping broke: look at once, at most once per interval."""
         member = self._ctx.members.get(peer)
@@ -115,9 +121,11 @@ class Prober:
         return member is not None and member.up
 
     def _ask_round(self, probe: Probe, member: Member, now_s: float) -> None:
-        """The direct ping had no answer in time: ask helpers, and over the stream, in parallel."""
+        """The direct ping had no answer in time: ask helpers, and over the stream, in parallel.
+
+        A suspect is no helper: it could not help, and the nack that it owes would be taken for our own ill health."""
         probe.indirect = True
-        helpers = self._ctx.members.draw(self._ctx.random, self._ctx.options.helpers, without=probe.peer)
+        helpers = self._ctx.members.draw_unsuspected(self._ctx.random, self._ctx.options.helpers, without=probe.peer)
         probe.helpers = tuple(helper.peer for helper in helpers)
         self._ctx.echoes.expect(probe.seq, Awaited("probe", (probe.peer, *probe.helpers), now_s + ECHO_S))
         for helper in helpers:

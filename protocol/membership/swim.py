@@ -210,6 +210,9 @@ class Swim:
         wishes, self._ctx.to_verify = self._ctx.to_verify, []
         for peer, delay_s in wishes:
             self._prober.verify(peer, now_s, delay_s=delay_s)
+        accused, self._ctx.to_look_at = self._ctx.to_look_at, []
+        for peer in accused:
+            self._prober.look(peer, now_s)
         self._gossip.arm(now_s)
         self._healing.arm(now_s)
         if self._leave_by_s is not None:

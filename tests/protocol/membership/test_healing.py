@@ -86,9 +86,9 @@ def test_another_process_with_my_id_at_a_seed_is_answered_asked_and_told_apart_o
     other = alive(ME, epoch=5, nonce=b"copied!!", address=at(B))
     book.feed(says(ME, Ping(123, None), other, trusted=False))
     book.expect_no(Notice, event="member_duplicate_id")
-    answer = next(effect for effect in book.out if isinstance(effect, SendDatagram) and isinstance(effect.messages[0], Ack))
-    assert answer.messages[0].seq == 123
-    (challenge,) = [message for message in answer.messages if isinstance(message, Ping)]
+    (ack,) = sent(book, Ack)
+    assert ack.seq == 123
+    challenge = next(ping for ping in reversed(sent(book, Ping)) if ping.target == ME)
     book.forget().feed(says(ME, Ack(challenge.seq + 1, 7_001), other, trusted=False))
     book.expect_no(Notice, event="member_duplicate_id")
     book.feed(says(ME, Ack(challenge.seq, 7_001), other, trusted=False))

@@ -37,6 +37,20 @@ def test_a_draw_is_of_different_members_that_are_up_without_the_one(seed: int, c
     assert set(drawn) <= set(PEERS[:count])
 
 
+def test_the_unsuspected_are_drawn_from_those_that_nobody_accuses() -> None:
+    members = table(5)
+    for peer in PEERS[1:3]:
+        members.move(member_of(members, peer), "suspect", at_s=1.0, suspicion=Suspicion(1.0, A))
+    drawn = [one.peer for one in members.draw_unsuspected(Random(1), 3, without=PEERS[0])]
+    assert sorted(drawn) == PEERS[3:5]
+
+
+def member_of(members: Members, peer: PeerId) -> Member:
+    found = members.get(peer)
+    assert found is not None
+    return found
+
+
 def test_the_same_dice_draw_the_same() -> None:
     assert table(30).draw(Random(7), 3) == table(30).draw(Random(7), 3)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from statistics import median
 
 import pytest
 
@@ -217,6 +218,23 @@ def test_another_key_or_mesh_name_never_joins_and_is_counted() -> None:
     assert [mesh.peers[0].sees(number) for number in (1, 2, 3)] == ["alive", "unknown", "unknown"]
     assert set(mesh.peers[0].dropped) == {Dropped.WRONG_KEY, Dropped.FOREIGN_MESH}
     assert mesh.peers[2].sees(0) == "unknown"
+
+
+@pytest.mark.parametrize(("blow", "usually_s", "worst_s"), [("kill", 4.0, 8.0), ("silence", 12.0, 24.0)])
+def test_of_five_three_that_go_in_quick_succession_are_known_by_the_two_left(blow: str, usually_s: float, worst_s: float) -> None:
+    """Most that is said goes to peers that are gone, and half of the helpers too: what was lost is said again."""
+    slowest: list[float] = []
+    for seed in range(20):
+        mesh = Mesh(seed=seed).start_many(5, settle_s=30 + seed * 0.137)
+        gone = mesh.random.sample(range(1, 5), 3)
+        for number in gone:
+            mesh.run(0.5)
+            getattr(mesh, blow)(number)
+        known_s = mesh.run_until(lambda mesh=mesh, last=gone[-1]: everybody_says(mesh, last, "dead"), 60)  # type: ignore[misc]
+        assert known_s is not None, seed
+        slowest.append(known_s)
+    assert median(slowest) <= usually_s
+    assert max(slowest) <= worst_s
 
 
 @pytest.mark.parametrize(("epoch", "stops"), [(5, 9), (1, None), (0, 2)])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from protocol import limits
-from protocol.effects import Notice, SendDatagram, SendStream
+from protocol.effects import Notice, SendStream
 from protocol.events import StreamFailed
 from protocol.ids import Address, PeerId
 from protocol.membership.options import LAN
@@ -112,16 +112,15 @@ def test_others_word_for_another_process_with_my_id_makes_me_ask_it() -> None:
     for _ in range(2):
         book.feed(says(A, mine(1, nonce=b"a-copied", address=at(D))))
     book.expect_no(Notice, event="member_duplicate_id")
-    (asked,) = [effect for effect in book.out if isinstance(effect, SendDatagram) and effect.address == at(D)]
-    assert isinstance(asked.messages[0], Ping)
+    assert len(sent(book, Ping, to=D)) == 1
 
 
 @pytest.mark.parametrize(("epoch", "nonce", "i_stop"), [(5, b"a-copied", True), (6, b"a-copied", False), (4, b"zzzzzzzz", True)])
 def test_of_two_processes_with_one_id_the_later_one_is_to_stop(epoch: int, nonce: bytes, i_stop: bool) -> None:
     book = knowing(A)
     book.feed(says(A, mine(1, epoch=6, nonce=nonce, address=at(D))))
-    asked = next(effect for effect in book.out if isinstance(effect, SendDatagram) and effect.address == at(D))
-    answer = says(ME, Ack(asked.messages[0].seq, 7_001), mine(1, epoch=epoch, nonce=nonce, address=at(D)), trusted=False)
+    (asked,) = sent(book, Ping, to=D)
+    answer = says(ME, Ack(asked.seq, 7_001), mine(1, epoch=epoch, nonce=nonce, address=at(D)), trusted=False)
     book.feed(answer)
     notice = book.expect(Notice, event="member_duplicate_id")
     assert (notice.level, notice.fields["i_stop"], notice.fields["other"]) == ("error", i_stop, str(at(D)))
@@ -208,6 +207,26 @@ def test_an_accusation_of_me_is_refuted_above_it_and_a_stale_one_is_not() -> Non
 
 
 # ---- refused connections -----------------------------------------------------------------------------------------
+
+
+def test_an_accusation_of_silence_makes_its_hearer_ask_the_accused_too_and_once_only() -> None:
+    book = knowing(A, B)
+    book.forget().feed(says(B, Suspect(A, 1, 1, B, False)))
+    assert [ping.target for ping in sent(book, Ping, to=A)] == [A]
+    book.forget().feed(says(B, Suspect(A, 1, 1, B, False)))
+    assert sent(book, Ping, to=A) == []
+
+
+def test_an_accuser_that_fails_to_reach_the_accused_again_says_so_again() -> None:
+    book = knowing(A, B, C)
+    book.silent = (A,)
+    while state(book, A) != "suspect":
+        book.wait(0.5)
+    book.wait(2)
+    assert queued(book, A) == ()
+    book.forget().wait(8)
+    assert state(book, A) == "suspect"
+    assert Suspect(A, 1, 1, ME, False) in sent(book, Suspect)
 
 
 def test_a_refused_suspicion_makes_its_hearer_ask_at_once_over_the_stream() -> None:
