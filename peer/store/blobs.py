@@ -52,13 +52,14 @@ class FolderBlobs:
     Pin first, then ask `has`: what was there when the pin returned stays there."""
 
     def __init__(
-        self, folders: BlobFolders, pins: Pins, options: BlobOptions, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Read what the (prepared) folders hold; blocks."""
+        self, folders: BlobFolders, pins: Pins, options: BlobOptions, *, clock: Callable[[], float] = time.monotonic,
+        on_broken: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """Read what the (prepared) folders hold; blocks. `on_broken` is told when the disk has failed."""
         self._folders = folders
         self._pins = pins
         self._options = options
-        self._threads = Threads()
+        self._threads = Threads(on_broken=on_broken)
         self._trees = Trees(folders.trees, scratch=folders.scratch)
         self._index = CacheIndex(grace_s=options.grace_s, clock=clock)
         self._shard_locks = [asyncio.Lock() for _ in range(SHARDS)]

@@ -49,6 +49,8 @@ class Database:
         self._path = path
         self._wal_pages = 0
         self.broken: str | None = None
+        self.on_broken: Callable[[str], None] = lambda _: None
+        """Told the reason, once, on whichever thread finds it."""
         self._queue: SimpleQueue[_Request | None] = SimpleQueue()
         self._closed = False
         self._connection = _open(path, vfs)
@@ -68,7 +70,10 @@ class Database:
 
     def retire(self, reason: str) -> None:
         """Refuse everything from now on: what was read cannot be trusted."""
+        first = self.broken is None
         self.broken = self.broken or reason
+        if first:
+            self.on_broken(reason)
 
     def close(self) -> None:
         """Finish what was asked, fold the log into the file, and close; blocks. Calling it again is harmless."""

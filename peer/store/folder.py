@@ -4,6 +4,7 @@ Decides where everything lies. Refuses to know what is stored. Layout (private t
 
     lock          who has it           blobs/ab/DIGEST   files by content       tmp/    transfers and trees in the making
     journal.db    facts, values, pins  trees/DIGEST/     scenes as laid out     work/   one folder per render attempt
+    retired       why nothing is acknowledged before all was verified
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from peer.store.journal import SqliteJournal
 from peer.store.layout import PARTIAL, BlobFolders
 from peer.store.lock import FolderLock
 from peer.store.pins import Pins
+from peer.store.retirement import JOURNAL_FILES, forget_pages, reason_of, retire, verify
 from protocol.ids import AuthorId, Digest
 
 PROBE_BYTES = 4096
@@ -58,11 +60,17 @@ def open_store(data_dir: Path, options: BlobOptions | None = None, *, vfs: str |
     lock = _take(data_dir)
     try:
         folders = _prepare(data_dir)
+        retired = reason_of(data_dir)
+        if retired is not None:
+            forget_pages(data_dir / name for name in JOURNAL_FILES)
         database = _database(data_dir, vfs)
+        database.on_broken = lambda reason: retire(data_dir, reason)
         try:
             _tidy(data_dir, folders)
+            if retired is not None:
+                verify(data_dir, folders, database)
             run_epoch = database.run_now(_next_run_epoch)
-            blobs = FolderBlobs(folders, Pins(database), options or BlobOptions())
+            blobs = FolderBlobs(folders, Pins(database), options or BlobOptions(), on_broken=database.retire)
         except BaseException:
             database.close()
             raise

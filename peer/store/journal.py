@@ -67,6 +67,11 @@ class SqliteJournal:
         raise StoreBroken(text)
 
 
+def damaged_rows(connection: apsw.Connection) -> list[str]:
+    """Every row that is not believed, by name."""
+    return [*_read_facts(connection)[1], *_read_values(connection)[1]]
+
+
 def _write(connection: apsw.Connection, records: Sequence[Record]) -> None:
     for run in _runs(records):
         first = run[0]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from peer.ports import StoreBroken
 from protocol import limits
 
 ResultT = TypeVar("ResultT")
@@ -34,13 +35,19 @@ async def uninterrupted(work: Awaitable[ResultT]) -> ResultT:
 class Threads:
     """A pool of our own, so that disk work never waits behind name look-ups in the loop's default pool."""
 
-    def __init__(self, threads_max: int = limits.STORE_THREADS_MAX) -> None:
+    def __init__(self, threads_max: int = limits.STORE_THREADS_MAX, *, on_broken: Callable[[str], None] = lambda _: None) -> None:
+        """`on_broken` is told the text of each `StoreBroken`, before the caller is."""
+        self._on_broken = on_broken
         self._pool = ThreadPoolExecutor(threads_max, thread_name_prefix="store")
 
     async def run(self, work: Callable[Args, ResultT], /, *args: Args.args, **kwargs: Args.kwargs) -> ResultT:
         """`work(*args)` on a thread; returns or raises only when the thread is done with it, also under cancellation."""
         loop = asyncio.get_running_loop()
-        return await uninterrupted(loop.run_in_executor(self._pool, lambda: work(*args, **kwargs)))
+        try:
+            return await uninterrupted(loop.run_in_executor(self._pool, lambda: work(*args, **kwargs)))
+        except StoreBroken as fault:
+            self._on_broken(str(fault))
+            raise
 
     def close(self) -> None:
         """Wait for what runs, and end the threads."""

@@ -23,6 +23,7 @@ from protocol.effects import (
     Verify,
 )
 from protocol.events import Event
+from protocol.ids import AuthorId
 from protocol.kernel import Now
 from protocol.records import Record
 from tests.fakes.memory_store import MemoryJournal
@@ -33,7 +34,10 @@ class ScriptedNode:
 
     `deadline` is what it wants to be called at; `due` makes the effects then (and should move the deadline)."""
 
+    author = AuthorId("a" * 16)
+
     def __init__(self) -> None:
+        self.author = AuthorId("0" * 16)
         self.script: deque[list[Effect]] = deque()
         self.heard: list[Event | str] = []
         self.deadline: float | None = None

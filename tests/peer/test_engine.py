@@ -22,6 +22,7 @@ from protocol.effects import Effect, Notice, Persist, PinBlobs, Render, Reply, S
 from protocol.errors import NotFound, Unavailable
 from protocol.events import (
     Booted,
+    ControlAsked,
     DatagramReceived,
     DrainAsked,
     Event,
@@ -92,7 +93,7 @@ class Bench:
 
         def make(request: RequestId) -> Event:
             self.node.script.append([*effects_before_reply, Reply(request, value)])
-            return LocateAsked(request, "job")
+            return ControlAsked(request, JobId("ab" * 16), "pause")
 
         return await self.engine.ask(make)
 
@@ -239,6 +240,22 @@ async def test_a_refusal_that_waits_is_told_as_it_is_when_the_disk_is_full(bench
     bench.journal.fault = None
     with pytest.raises(NotFound):
         await asked
+
+
+async def test_what_waits_for_others_is_refused_too_when_the_disk_is_full_but_not_what_needs_no_disk(bench: Bench, hasty: None):
+    """An acceptance is answered when other peers hold it; they hear of it only after this peer's own disk has it."""
+    bench.node.script.append([put("a")])
+    waiting = asyncio.create_task(bench.engine.ask(lambda request: ControlAsked(request, JobId("ab" * 16), "pause")))
+    bench.node.script.append([])
+    looking = asyncio.create_task(bench.engine.ask(lambda request: LocateAsked(request, "job")))
+    await wait_until(lambda: len(bench.node.heard) == 2)
+    bench.journal.fault = StoreFull("no space")
+    bench.says(put("b"))
+    with pytest.raises(Unavailable, match="no space"):
+        await waiting
+    assert not looking.done()
+    looking.cancel()
+    bench.journal.fault = None
 
 
 async def test_a_full_disk_does_not_silence_membership(bench: Bench, hasty: None):
