@@ -41,12 +41,13 @@ from protocol.effects import (
     Verify,
 )
 from protocol.errors import Refusal, Unavailable
-from protocol.events import Booted, Event, StreamFailed, StreamReceived
+from protocol.events import Booted, Event, LocateAsked, PingAsked, StreamFailed, StreamReceived
 from protocol.ids import RequestId
 from protocol.kernel import Now
 from protocol.node import Node
 
 STORE_RETRY_S = 1.0
+NEED_NO_DISK = (LocateAsked, PingAsked)
 
 
 class Hands(Protocol):
@@ -92,6 +93,7 @@ class Engine:
         self._gate: deque[Effect] = deque()
         self._gate_filled = asyncio.Event()
         self._asks: dict[RequestId, asyncio.Future[Any]] = {}
+        self._need_disk: dict[RequestId, None] = {}  # of those, the ones that nobody can answer while the disk is full
         self._request_ids = itertools.count(1)
         self._trace: deque[tuple[int, Now, Event | None, list[Effect]]] = deque(maxlen=limits.TRACE_STEPS_KEPT)
         self._steps = 0
@@ -120,8 +122,11 @@ class Engine:
         """Hand in an ask and wait for its Reply. Raises the `Refusal` that it carries, or Unavailable (`timeout`)."""
         request = RequestId(f"r{next(self._request_ids)}")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        event = make(request)
         self._asks[request] = future
-        self.tell(make(request))
+        if not isinstance(event, NEED_NO_DISK):
+            self._need_disk[request] = None
+        self.tell(event)
         try:
             async with asyncio.timeout(timeout_s):
                 value = await future
@@ -129,6 +134,7 @@ class Engine:
             raise Unavailable("timeout", "the peer did not answer in time; try again", retry_after_s=2) from None
         finally:
             self._asks.pop(request, None)
+            self._need_disk.pop(request, None)
         if isinstance(value, Refusal):
             raise value
         return value
@@ -308,12 +314,14 @@ class Engine:
         self.store_error = error
 
     def _refuse_waiting(self, error: Exception) -> None:
-        """Nobody waits for a full disk: every client whose answer stands behind it is refused openly (C8)."""
-        for effect in self._gate:
-            if isinstance(effect, Reply) and not isinstance(effect.value, Refusal):
-                self._reply(effect.request, Unavailable("store_full", f"this peer's disk is full: {error}", retry_after_s=30))
+        """Nobody waits for a full disk: every client whose answer depends on it, here or by way of what must be written first
+        and then said to others, is refused openly (C8)."""
+        for request in list(self._need_disk):
+            self._reply(request, Unavailable("store_full", f"this peer's disk is full: {error}", retry_after_s=30))
 
 
 def _promises(effect: Effect) -> bool:
-    """Whether an effect says something to others that must be durable first."""
-    return isinstance(effect, Reply) or (isinstance(effect, SendStream) and not effect.urgent)
+    """Whether an effect says something to others that must be durable first. A refusal promises nothing."""
+    if isinstance(effect, Reply):
+        return not isinstance(effect.value, Refusal)
+    return isinstance(effect, SendStream) and not effect.urgent
