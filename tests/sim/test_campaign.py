@@ -19,6 +19,7 @@ from tests.sim.faults import CALM
 ROOT = Path(__file__).parents[2]
 SEEDS = 40  # scripts/simulate runs 200 and more
 PINNED = (6, 36, 59, 71, 73, 87, 91, 99, 146)  # each has failed once
+RARE = (74,)  # a lease runs out unrenewed: since deaths are known sooner, most owners have heard of one before that
 
 
 def _run(seed: int) -> Outcome:
@@ -31,7 +32,7 @@ def test_ten_peers_lose_no_job_and_commit_each_frame_once_whatever_breaks():
     counts: Counter[str] = Counter()
     failed: list[str] = []
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for outcome in pool.map(_run, [*range(1, SEEDS + 1), *(seed for seed in PINNED if seed > SEEDS)]):
+        for outcome in pool.map(_run, [*range(1, SEEDS + 1), *(seed for seed in (*PINNED, *RARE) if seed > SEEDS)]):
             counts.update(outcome.counts)
             if outcome.kind != "ok":
                 failed.append(
