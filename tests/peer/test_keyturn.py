@@ -102,14 +102,16 @@ async def test_an_answer_under_way_to_a_removed_key_is_cut_off(tmp_path: Path):
         await asyncio.Event().wait()
         return response
 
-    async with turning(tmp_path / "ann", api=endless) as ann, turning(tmp_path / "rogue") as rogue:
-        async with rogue.client.request_api(ann.id, ann.address, method="GET", path="api/v1/events", stall_s=None) as reply:
-            assert await reply.read() == b"secret"
-            await going.wait()
-            await ann.turn(NEW)
-            with pytest.raises(Unavailable):
-                while await reply.read():
-                    pass
+    async with (
+        turning(tmp_path / "ann", api=endless) as ann,
+        turning(tmp_path / "rogue") as rogue,
+        rogue.client.request_api(ann.id, ann.address, method="GET", path="api/v1/events", stall_s=None) as reply,
+    ):
+        assert await reply.read() == b"secret"
+        await going.wait()
+        await ann.turn(NEW)
+        with pytest.raises(Unavailable):
+            await reply.read()
 
 
 async def test_datagrams_and_the_user_port_follow(tmp_path: Path):

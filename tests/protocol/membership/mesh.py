@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
@@ -15,7 +16,7 @@ from protocol.ids import Address, PeerId
 from protocol.kernel import Now
 from protocol.membership.options import LAN, SwimOptions
 from protocol.membership.swim import Swim
-from protocol.records import PutValue
+from protocol.records import DropValue, PutValue
 from protocol.signals import MemberChanged
 from protocol.wire import codec
 from protocol.wire.seal import Dropped, KeyRing, MeshKey, Opener, Sealer
@@ -40,6 +41,7 @@ class Peer:
     swim: Swim
     sealer: Sealer
     opener: Opener
+    ring: KeyRing
     state: str = "up"
     frozen_until_s: float = 0.0
     notices: list[Notice] = field(default_factory=list)
@@ -66,6 +68,9 @@ class Mesh:
         self.drops: Callable[[int, int, str], bool] = lambda sender, receiver, kind: False
         self.loss = 0.0
         self.duplicates = 0.0
+        self.reordered = 0.0
+        self.happened: Counter[str] = Counter()
+        self.record = True
         self.recorded: list[tuple[float, int, int, bytes]] = []
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._serial = 0
@@ -90,7 +95,7 @@ class Mesh:
             random=Random(self.random.getrandbits(64)),
             token=lambda: self.random.getrandbits(64),
         )
-        peer = Peer(number, swim, Sealer(ring, who, self.random.randbytes(16)), Opener(ring))
+        peer = Peer(number, swim, Sealer(ring, who, self.random.randbytes(16)), Opener(ring), ring)
         peer.values = {} if before is None else dict(before.values)
         self.peers[number] = peer
         self._feed(peer, Booted((), dict(peer.values)))
@@ -184,8 +189,12 @@ class Mesh:
                     peer.opener.believe(effect.peer, effect.salt)
                 case Persist():
                     peer.values |= {row.key: row.value for row in effect.records if isinstance(row, PutValue)}
+                    for row in effect.records:
+                        if isinstance(row, DropValue):
+                            peer.values.pop(row.key, None)
                 case Notice():
                     peer.notices.append(effect)
+                    self.happened[effect.event] += 1
                 case Reply():
                     peer.replies.append(effect.value)
                 case MemberChanged():
@@ -208,17 +217,27 @@ class Mesh:
         sender.bytes_sent += len(data)
         sender.largest = max(sender.largest, len(data))
         receiver = self._at(effect.address)
-        if receiver is None or self.drops(sender.number, receiver.number, "datagram") or self.random.random() < self.loss:
+        if receiver is None:
             return
-        self.recorded.append((self.now_s, sender.number, receiver.number, data))
-        for _ in range(2 if self.random.random() < self.duplicates else 1):
-            self.later(self.random.uniform(0.0005, 0.002), lambda: self.deliver(sender.number, receiver, data))
+        cut = self.drops(sender.number, receiver.number, "datagram")
+        if cut or self.random.random() < self.loss:
+            self.happened["datagrams cut" if cut else "datagrams lost"] += 1
+            return
+        if self.record:
+            self.recorded.append((self.now_s, sender.number, receiver.number, data))
+        copies = 2 if self.random.random() < self.duplicates else 1
+        self.happened["datagrams doubled"] += copies - 1
+        for _ in range(copies):
+            late_s = self.random.uniform(0, 1.0) if self.reordered and self.random.random() < self.reordered else 0.0
+            self.happened["datagrams late"] += late_s > 0
+            self.later(late_s + self.random.uniform(0.0005, 0.002), lambda: self.deliver(sender.number, receiver, data))
 
     def deliver(self, sender: int, receiver: Peer, data: bytes) -> None:
         """Bytes arrive at a peer's socket (again, if one likes)."""
         what = receiver.opener.open(data)
         if isinstance(what, Dropped):
             receiver.dropped.append(what)
+            self.happened[f"dropped as {what.value}"] += 1
             return
         messages, bad = codec.decode_many(what.payload)
         assert not bad

@@ -104,12 +104,15 @@ def test_the_wall_clock_may_jump_as_it_likes(jump_ms: int) -> None:
     def run(jump: int) -> list[Any]:
         book = knowing(A, B)
         outcome: list[Any] = []
-        for _ in range(40):
-            outcome += book.machine.on_deadline(Now(book.now_s, 1_700_000_000_000 + jump))
+        for step in range(40):
+            wall_ms = 1_700_000_000_000 + (jump if step >= 20 else 0)
+            outcome.append(book.machine.on_deadline(Now(book.now_s, wall_ms)))
+            outcome.append(book.machine.handle(says(A, Ping(step, ME)), Now(book.now_s, wall_ms)))
             book.now_s += 0.25
         return outcome
 
-    assert run(0) == run(jump_ms) != []
+    assert run(0) == run(jump_ms)
+    assert sum(map(len, run(0)[41:])) > 20
 
 
 @settings(max_examples=150, deadline=None)
