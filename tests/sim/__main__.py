@@ -11,13 +11,15 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 
+from tests.sim import swarm
 from tests.sim.campaign import EXIT_CODES, Kind, Outcome, run, vacuous
 from tests.sim.faults import Faults
 
 SEEDS_THAT_PROVE = 40  # with fewer a kind of fault may be missing by chance
 VACUOUS = 6
 EPILOG = """exit codes: 0 every seed went well; 3 a node crashed; 4 something happened that must never happen; 5 something that
-must happen did not; 6 all went well, but some kind of fault never happened. Of several kinds the lowest code counts."""
+must happen did not; 6 all went well, but some kind of fault never happened; 7 a swarm ran out of time or memory. Of several
+kinds the lowest code counts."""
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -26,7 +28,12 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds (default 200)")
     parser.add_argument("--first", type=int, default=1, help="the first of them (default 1)")
     parser.add_argument("--seed", type=int, help="this seed alone")
-    parser.add_argument("--peers", type=int, default=10, help="peers in the mesh (default 10)")
+    parser.add_argument(
+        "--peers",
+        type=int,
+        default=10,
+        help=f"peers in the mesh (default 10); from {swarm.PEERS_MIN} on membership alone: one joins, one dies",
+    )
     parser.add_argument("--processes", type=int, default=2, help="seeds at once (default 2)")
     parser.add_argument("--unsealed", action="store_true", help="leave out codec and seal: faster, and weaker")
     parser.add_argument("--trace", type=Path, help="with --seed: write one line per step into this file")
@@ -93,6 +100,8 @@ def show(counts: Counter[str]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's exit code."""
     options = arguments(argv)
+    if options.peers >= swarm.PEERS_MIN:
+        return swarm.main(options.peers, seed=options.seed or options.first)
     return many(options) if options.seed is None else one(options)
 
 
