@@ -167,7 +167,6 @@ class Daemon:
             after_step=lambda: bell.ring(node.directory.index),
         )  # fmt: skip
         inbox.engine = engine
-        store.blobs.on_lost = lambda digest: engine.tell(BlobLost(digest))
         fetcher = BlobFetcher(client, store.blobs, node.roster.stream_address)
         stack.push_async_callback(fetcher.close)
         workshop = self._workshop(store, engine)
@@ -220,6 +219,7 @@ class Daemon:
         )  # fmt: skip
 
     def _workshop(self, store: Store, engine: Engine) -> Workshop:
+        store.blobs.on_lost = lambda digest: engine.tell(BlobLost(digest))
         return Workshop(
             slots=self._settings.slots, renderers={}, verifier=self._verifier, blobs=store.blobs, folder=store.work_dir,
             tell=engine.tell,

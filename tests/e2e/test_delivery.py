@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from peer.render.verify_child import pixel_hash
-from tests.e2e.mesh import Mesh, PeerProcess
+from tests.e2e.mesh import Answer, Mesh, PeerProcess
 from tests.waiting import wait_until
 
 QUICK = {"frame_ms": 10}
@@ -47,3 +47,101 @@ async def test_another_peer_has_the_root(mesh):
     job = owner.submit(frames="1-10", name="shot", destination="out:", settings=QUICK)
     assert (await owner.until_ended(job))["state"] == "completed"
     as_committed(owner, job, root)
+
+
+async def test_what_lies_there_already_is_kept_and_recorded_unless_its_pixels_are_equal(mesh):
+    peer, root = await a_root(mesh)
+    first = peer.submit(frames="1-4", name="shot", destination="out:", settings=QUICK)
+    assert (await peer.until_ended(first))["delivered"] == {"frames": 4, "conflicts": 0}
+    (root / "shot_0002.png").write_bytes(b"somebody's notes")
+    before = {path.name: path.read_bytes() for path in root.iterdir()}
+    second = peer.submit(frames="1-4", name="shot", destination="out:", settings={**QUICK, "frame_ms": 11})
+    ended = await peer.until_ended(second)
+    assert ended["state"] == "completed"
+    rows = peer.frames(second)
+    others = [row["frame"] for row in rows if row["pixel_hash"] not in [one["pixel_hash"] for one in peer.frames(first)]]
+    assert ended["delivered"] == {"frames": 4, "conflicts": len({2, *others})}
+    assert {path.name: path.read_bytes() for path in root.iterdir()} == before
+    named = {row["name"] for row in peer.events("delivery_conflict")}
+    assert "shot_0002.png" in named
+
+
+async def test_a_frame_that_is_rendered_again_replaces_its_own_file_and_no_other(mesh):
+    peer, root = await a_root(mesh)
+    job = peer.submit(frames="1-3", name="shot", destination="out:", settings=QUICK)
+    await peer.until_ended(job)
+    kept = (root / "shot_0003.png").stat().st_ino
+    peer.post(f"/jobs/{job}/retry", {"frames": "1-2", "include_done": True})
+    await wait_until(lambda: {row["frame"]: row["generation"] for row in peer.frames(job)} == {1: 1, 2: 1, 3: 0}, 30)
+    assert (await peer.until_ended(job))["delivered"] == {"frames": 3, "conflicts": 0}
+    as_committed(peer, job, root)
+    assert (root / "shot_0003.png").stat().st_ino == kept
+
+
+async def test_a_root_that_vanishes_is_waited_for_with_a_reason(mesh):
+    peer, root = await a_root(mesh)
+    root.rename(root.with_name("away"))
+    job = peer.submit(frames="1-3", name="shot", destination="out:film", settings=QUICK)
+
+    def waits() -> bool:
+        return "output_root_gone" in [reason["code"] for reason in peer.job(job)["waiting_because"]]
+
+    await wait_until(waits, 30)
+    view = peer.job(job)
+    assert (view["state"], view["frames"]["done"], view["delivered"]["frames"]) == ("running", 3, 0)
+    root.with_name("away").rename(root)
+    assert (await peer.until_ended(job, 90))["state"] == "completed"
+    as_committed(peer, job, root / "film")
+
+
+async def test_the_holder_of_the_root_is_killed_in_the_midst_and_comes_back(mesh):
+    holder, root = await a_root(mesh)
+    owner = await mesh.start("owner")
+    await mesh.together([holder, owner])
+    await wait_until(lambda: any(row["output_roots"] for row in owner.peers()))
+    job = owner.submit(frames="1-60", name="shot", destination="out:", settings=QUICK)
+    await wait_until(lambda: owner.job(job)["delivered"]["frames"] > 0, 30)
+    holder.kill()
+    await mesh.restart(holder)
+    assert (await owner.until_ended(job, 120))["delivered"] == {"frames": 60, "conflicts": 0}
+    as_committed(owner, job, root)
+
+
+async def test_a_file_that_is_taken_away_before_the_job_ends_is_delivered_again(mesh):
+    peer, root = await a_root(mesh)
+    job = peer.submit(frames="1-20", name="shot", destination="out:", settings={"frame_ms": 150})
+    await wait_until(lambda: (root / "shot_0001.png").exists() and peer.job(job)["delivered"]["frames"] > 0, 30)
+    (root / "shot_0001.png").unlink()
+    assert (await peer.until_ended(job))["state"] == "completed"
+    as_committed(peer, job, root)
+
+
+async def test_a_root_that_nobody_has_is_refused_with_those_that_there_are(mesh):
+    peer, _ = await a_root(mesh)
+    refused = peer.try_submit(frames="1-3", destination="elsewhere:x")
+    assert refused.status == 422
+    assert "there are: out" in refused.text
+    for wrong in ("out:../x", "out", "/tmp/x", "s3://bucket/key"):
+        assert peer.try_submit(frames="1-3", destination=wrong).status == 422, wrong
+    assert peer.try_submit(frames="1-3", destination="out:x", output="../../{frame}").status == 422
+
+
+async def test_a_scene_is_read_from_a_shared_root(mesh):
+    shared = mesh.folder / "shots"
+    (shared / "010").mkdir(parents=True)
+    (shared / "010" / "shot.blend").write_bytes(b"BLENDER-v405 and more")
+    (mesh.folder / "secret").write_bytes(b"no")
+    (shared / "link").symlink_to(mesh.folder / "secret")
+    peer = await mesh.start("peer", "--shared-root", f"shots={shared}")
+    await mesh.together([peer])
+
+    def ask(path: str) -> Answer:
+        spec = {"renderer": "null", "frames": "1-2", "settings": QUICK, "scene": {"path": path}}
+        return peer.ask("POST", "/api/v1/jobs", json_body=spec)
+
+    answer = ask("shots:010/shot.blend")
+    assert answer.status == 202, answer.text
+    assert (await peer.until_ended(answer.json["id"]))["state"] == "completed"
+    for wrong in ("shots:010/nothing.blend", "shots:../secret", "shots:link", "shots:010", "other:x", "plain"):
+        refused = ask(wrong)
+        assert refused.status == 422, f"{wrong}: {refused.text}"

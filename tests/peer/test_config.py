@@ -34,7 +34,7 @@ def test_flags_win_over_variables_over_the_file_over_defaults(toml: Path):
 
 
 def test_every_setting_has_an_origin():
-    assert set(load([], {}).origins) == set(Settings.model_fields) - {"origins", "warnings"}
+    assert set(load([], {}).origins) == set(Settings.model_fields) - {"origins", "warnings", "failpoint"}
 
 
 def test_the_file_of_the_platform_is_read_when_none_is_named(tmp_path: Path):
@@ -238,3 +238,15 @@ def test_help_names_every_setting(capsys: pytest.CaptureFixture[str]):
 def test_logs_are_for_people_on_a_terminal_and_for_programs_elsewhere():
     assert (load([], {}, terminal=True).log_format, load([], {}).log_format) == ("console", "json")
     assert load([], {"PEER_LOG_FORMAT": "json"}, terminal=True).log_format == "json"
+
+
+def test_a_failpoint_comes_from_its_variable_alone_and_is_no_stranger():
+    settings = load([], {"PEER_FAILPOINT": "blob commit after:crash#3"})
+    assert (settings.failpoint, settings.warnings) == ("blob commit after:crash#3", ())
+    with pytest.raises(ConfigError, match="blob commit after"):
+        load([], {"PEER_FAILPOINT": "nowhere:crash"})
+
+
+def test_roots_are_collected_from_repeated_flags():
+    settings = load(["--output-root", "a=/x", "--output-root", "b=/y"], {"PEER_SHARED_ROOT": "s=/z"})
+    assert (list(settings.output_roots), list(settings.shared_roots)) == (["a", "b"], ["s"])

@@ -169,3 +169,17 @@ def test_another_admin_key_needs_a_mesh_key() -> None:
     with pytest.raises(ValueError, match="no mesh key"):
         Settings(new_admin_key=True)
     assert Settings(new_admin_key=True, mesh_key="rendermesh-key-1:x").new_admin_key
+
+
+def test_roots_are_names_with_whole_paths():
+    settings = Settings(output_root=("farm=/mnt/farm", "b=/x=y"), shared_root=("shots=/mnt/shots",))
+    assert {name: str(path) for name, path in settings.output_roots.items()} == {"farm": "/mnt/farm", "b": "/x=y"}
+    assert list(settings.shared_roots) == ["shots"]
+    for wrong in ("farm", "=/mnt", "farm=mnt", "fa rm=/mnt", "farm="):
+        assert "farm=/mnt/farm" in refusal(output_root=(wrong,))
+    assert "a name of its own" in refusal(output_root=("a=/x", "a=/y"))
+
+
+def test_a_failpoint_that_does_not_exist_is_refused():
+    assert Settings(failpoint="blob commit before:crash").failpoint == "blob commit before:crash"
+    assert "output rename before" in refusal(failpoint="somewhere:crash")

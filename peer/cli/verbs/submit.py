@@ -52,6 +52,8 @@ _FIELDS = (
     click.option("--frame-timeout", "frame_timeout_s", metavar="SECONDS", help="A frame that takes longer has failed."),
     click.option("--max-attempts", metavar="N", help="Attempts at one frame, default 3."),
     click.option("--renderer", metavar="blender|null"),
+    click.option("--destination", metavar="ROOT:FOLDER", help="An output root of some peer that frames are delivered to."),
+    click.option("--output", metavar="TEMPLATE", help="Names of the frames; default {job}_{frame:04d}."),
 )
 _NUMBERS = frozenset({"priority", "samples", "threads", "max_attempts", "frame_timeout_s"})
 

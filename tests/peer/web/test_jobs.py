@@ -88,6 +88,8 @@ async def test_a_job_as_json(peer: WebPeer):
         "finished_at": None,
         "durability": {"copies": 2},
         "only_on": None,
+        "destination": None,
+        "delivered": {"frames": 0, "conflicts": 0},
     }
     described = await (await peer.client.get("/openapi.json")).json()
     jsonschema.validate(body, {"$ref": "#/components/schemas/Job", "components": described["components"]})

@@ -23,6 +23,7 @@ async def test_the_list(farm: Farm):
         "rtt_ms": 1.5,
         "draining": False,
         "renderer_reasons": [],
+        "output_roots": [],
         "me": False,
     }
     first = await (await one.client.get("/api/v1/peers?limit=1")).json()

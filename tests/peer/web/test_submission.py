@@ -175,7 +175,8 @@ async def test_json_names_blobs_that_are_here(peer: WebPeer):
     [
         ({"scene": {"blob": "a" * 64}}, 422, "no_such_blob", "scene.blob"),
         ({"scene": {"blob": "../../etc/passwd"}}, 422, "bad_field", "scene.blob"),
-        ({"scene": {"path": "/etc/passwd"}}, 422, "unknown_field", "scene.path"),
+        ({"scene": {"path": "/etc/passwd"}}, 422, "bad_path", "scene.path"),
+        ({"scene": {}}, 422, "bad_field", "scene"),
         ({"frames": "1", "colour": 1}, 422, "unknown_field", "colour"),
         ({"frames": 1}, 422, "bad_field", "frames"),
         ({"assets": [{"name": "x", "blob": "a" * 64}]}, 422, "no_scene", "scene"),

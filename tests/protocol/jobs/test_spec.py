@@ -23,6 +23,7 @@ def test_everything_may_be_left_to_the_scene():
         ("priority", 101),
         ("priority", -1),
         ("samples", 0),
+        ("destination", "x" * 2000),
         ("resolution", "1920"),
         ("resolution", "3x1080"),
         ("resolution", "99999x1080"),
