@@ -108,6 +108,7 @@ class Daemon:
         self._verifier = ChildVerifier()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._for_good = False
         self._twin: Conflict | None = None
 
     async def run(self) -> None:
@@ -188,7 +189,7 @@ class Daemon:
         shown = [(one.name, one.value, one.origin) for one in describe(settings)]
         shown.append(("authority_sha256", keys.certificates.authorities[0].fingerprint, "derived from the mesh key"))
         registry = EngineRegistry(
-            engine=engine, bell=bell, targets=targets, datacenter=settings.mesh, leave=self._stop.set
+            engine=engine, bell=bell, targets=targets, datacenter=settings.mesh, leave=self._leave_for_good
         )  # fmt: skip
         mesh = EngineMesh(
             engine=engine, log=log, blobs=store.blobs, fetcher=fetcher, settings=lambda: shown, registry=registry
@@ -381,6 +382,11 @@ class Daemon:
             self._stop.set()
             self._stop_now.set()
 
+    def _leave_for_good(self) -> None:
+        """An operator's order, unlike a signal: this peer does not look for the mesh at its next start."""
+        self._for_good = True
+        self._stop.set()
+
     def _signalled(self) -> None:
         """The first signal drains, the second stops at once."""
         (self._stop_now if self._stop.is_set() else self._stop).set()
@@ -395,7 +401,7 @@ class Daemon:
         if not idle:
             parts.engine.tell(GraceEnded())
             await self._wait_for(lambda: node.thief.is_idle, STOP_S)
-        parts.engine.tell(DrainAsked(leave=True))
+        parts.engine.tell(DrainAsked(leave=True, for_good=self._for_good))
         await self._wait_for(lambda: node.swim.departed, LEAVE_S)
         await parts.client.flush(1.0)
 

@@ -262,9 +262,11 @@ class CheckEnded:
 
 @dataclass(frozen=True, slots=True)
 class DrainAsked:
-    """No new work from now on; `leave`: and then leave the mesh."""
+    """No new work from now on; `leave`: and then leave the mesh. `for_good`: and do not look for it after the next start
+    (a planned reboot is a leave, and re-forms the mesh)."""
 
     leave: bool
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)

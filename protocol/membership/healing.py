@@ -16,7 +16,7 @@ from protocol.membership.context import ECHO_S, Context
 from protocol.membership.echoes import Awaited
 from protocol.membership.snapshot import KEY, write_snapshot
 from protocol.membership.sync import Sync
-from protocol.records import PutValue
+from protocol.records import DropValue, PutValue
 from protocol.wire.gossip import Ping
 
 _SOONER = 1.5  # growth of the wait between attempts to join
@@ -83,6 +83,11 @@ class Healing:
         member = self._ctx.members.get(peer)
         if member is not None and member.state == "dead":
             self._sync.pull(member)
+
+    def forget_all(self) -> None:
+        """An explicit leave: no snapshot is left for the next start."""
+        self._saved, self._save_s = b"", None
+        self._ctx.emit(Persist((DropValue(KEY),)))
 
     def arm(self, now_s: float) -> None:
         """After each step: changed addresses are saved soon."""

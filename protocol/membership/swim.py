@@ -167,6 +167,8 @@ class Swim:
             case DrainAsked():
                 if event.leave:
                     self._leave(now_s)
+                if event.for_good:
+                    self._healing.forget_all()
             case UndrainAsked():
                 self._stay()
             case PingAsked(request, peer):
@@ -272,6 +274,7 @@ class Swim:
             self._ctx.leaving = self._departed = False
             self._leave_by_s = None
             self._ctx.say_again(incarnation=self._ctx.me.incarnation + 1)
+            self._ctx.address_changed = True  # what was forgotten for good is saved again
 
     # ---- datagrams ---------------------------------------------------------------------------------------------
 

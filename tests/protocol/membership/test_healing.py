@@ -6,11 +6,12 @@ import pytest
 
 from protocol import limits
 from protocol.effects import Notice, Persist, SendDatagram, SendStream
-from protocol.events import SeedsFound
+from protocol.events import DrainAsked, SeedsFound, UndrainAsked
 from protocol.ids import Address, PeerId
 from protocol.membership.snapshot import KEY, read_snapshot, write_snapshot
 from protocol.records import PutValue
 from protocol.wire.gossip import Ack, Dead, Left, Ping, PushPull, Suspect
+from tests.protocol.membership.mesh import Mesh
 from tests.protocol.membership.rig import ME, A, B, C, Talk, alive, at, incarnation, knowing, says, sent, state, swim
 
 SEED = at(A)
@@ -180,3 +181,21 @@ def test_a_torn_snapshot_is_told_and_does_no_harm() -> None:
     book = swim(values={KEY: write_snapshot([at(A), at(B)])[:-3]}).wait(1)
     assert book.expect(Notice, event="member_snapshot_unreadable").level == "warning"
     assert joins(book) == []
+
+
+def test_a_planned_end_keeps_the_snapshot_and_only_an_explicit_leave_clears_it() -> None:
+    for for_good, kept in ((False, True), (True, False)):
+        mesh = Mesh().start_many(3)
+        assert KEY in mesh.peers[2].values
+        mesh.feed(2, DrainAsked(leave=True, for_good=for_good))
+        mesh.run(20)
+        assert (KEY in mesh.peers[2].values) is kept
+
+
+def test_who_stays_after_all_saves_again_what_it_had_forgotten() -> None:
+    mesh = Mesh().start_many(3)
+    mesh.feed(2, DrainAsked(leave=True, for_good=True))
+    mesh.run(1)
+    mesh.feed(2, UndrainAsked())
+    mesh.run(20)
+    assert KEY in mesh.peers[2].values
