@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import msgpack
 import pytest
 
 from protocol.errors import Malformed
 from protocol.jobs.parcels import Parcel, Placed
 from protocol.wire.codec import decode, encode
-from protocol.wire.delivery import Carried, Carry
-from protocol.wire.delivery_rows import CARRIED, CARRY
+from protocol.wire.delivery import Carried, Carry, DeliveryMessage
+from protocol.wire.delivery_rows import CARRIED, CARRY, READERS, WRITERS
 from tests.protocol.making import ANNA, BEN, JOB, digest, output
 
 PARCEL = Parcel(-3, 2, ("film/0003.png",), (output(3),), (digest("older"),))
@@ -24,6 +26,11 @@ CARRY_ROW = Carry(JOB, 7, "farm", "film/010", False, (PARCEL,), (ANNA, BEN))
 )
 def test_they_come_back_as_they_were(message: Carry | Carried):
     assert decode(encode(message)) == message
+
+
+def test_each_message_has_a_writer_and_a_reader():
+    assert set(WRITERS) == set(get_args(DeliveryMessage))
+    assert len(READERS) == len(WRITERS)
 
 
 def carry_with(**fields: object) -> bytes:
