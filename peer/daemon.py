@@ -53,6 +53,7 @@ from peer.settings import Settings
 from peer.store.blobs import BlobOptions, FolderBlobs
 from peer.store.folder import Store, open_store
 from peer.store.scrub import Scrubber
+from peer.tape import Tape
 from peer.telemetry.looplag import watch_loop_lag
 from peer.telemetry.metrics import Metrics
 from peer.telemetry.notices import NoticeMetrics
@@ -160,12 +161,13 @@ class Daemon:
         stack.push_async_callback(server.close)
         wanted = settings.mesh_port or (door.address.port + 1 if door.address.port < 65_535 else 0)
         mesh_address = await server.listen(settings.bind, wanted, or_any=settings.mesh_port is None)
-        node = self._node(store, me, keys, door, mesh_address.port, host)
+        tape = Tape(lambda: secrets.randbits(64))
+        node = self._node(store, me, keys, door, mesh_address.port, host, tape)
         log = EventLog(store.run_epoch)
         bell, targets = Bell(), CheckTargets(settings.check_networks)
         engine = Engine(
             node=node, journal=store.journal, blobs=store.blobs, log=log, trace_dir=settings.data_dir,
-            after_step=lambda: bell.ring(node.directory.index),
+            after_step=lambda: bell.ring(node.directory.index), tape=tape,
         )  # fmt: skip
         inbox.engine = engine
         fetcher = BlobFetcher(client, store.blobs, node.roster.stream_address)
@@ -203,21 +205,20 @@ class Daemon:
         )
         await self._serve(parts, node)
 
-    def _node(self, store: Store, me: PeerId, keys: KeyTurner, door: Door, mesh_port: int, host: str) -> Node:
+    def _node(self, store: Store, me: PeerId, keys: KeyTurner, door: Door, mesh_port: int, host: str, tape: Tape) -> Node:
         settings = self._settings
         card = PeerCard(
             name=settings.name, url=door.url, version=distribution_version("rendermesh"), slots_total=settings.slots,
             slots_free=settings.slots, labels=tuple(sorted(settings.labels.items())),
             roots=tuple(sorted(settings.output_roots)),
         )  # fmt: skip
-        return Node(
-            NodeOptions(
-                me=me, author=store.author_id, run_epoch=store.run_epoch, address=Address(host, door.address.port),
-                mesh_port=mesh_port, nonce=secrets.token_bytes(8), token=lambda: secrets.randbits(64),
-                seed=secrets.randbits(64), card=card, swim=PRESETS[settings.preset], replicas=settings.replicas,
-                ring=keys.state if settings.mesh_key is not None else None,
-            )
+        tape.options = NodeOptions(
+            me=me, author=store.author_id, run_epoch=store.run_epoch, address=Address(host, door.address.port),
+            mesh_port=mesh_port, nonce=secrets.token_bytes(8), token=tape.token, seed=secrets.randbits(64), card=card,
+            swim=PRESETS[settings.preset], replicas=settings.replicas,
+            ring=keys.state if settings.mesh_key is not None else None,
         )  # fmt: skip
+        return Node(tape.options)
 
     def _workshop(self, store: Store, engine: Engine) -> Workshop:
         store.blobs.on_lost = lambda digest: engine.tell(BlobLost(digest))

@@ -20,6 +20,7 @@ from typing import Any, Protocol, assert_never
 from peer import failpoints
 from peer.eventlog import EventLog
 from peer.ports import Blobs, Journal, StoreBroken, StoreFull
+from peer.tape import Tape
 from protocol import limits
 from protocol.effects import (
     BelieveSalt,
@@ -80,7 +81,7 @@ class Engine:
 
     def __init__(
         self, *, node: Node, journal: Journal, blobs: Blobs, log: EventLog, trace_dir: Path,
-        after_step: Callable[[], None] = lambda: None,
+        after_step: Callable[[], None] = lambda: None, tape: Tape | None = None,
     ) -> None:  # fmt: skip
         self.node = node
         self._journal = journal
@@ -95,8 +96,7 @@ class Engine:
         self._asks: dict[RequestId, asyncio.Future[Any]] = {}
         self._need_disk: dict[RequestId, None] = {}  # of those, the ones that nobody can answer while the disk is full
         self._request_ids = itertools.count(1)
-        self._trace: deque[tuple[int, Now, Event | None, list[Effect]]] = deque(maxlen=limits.TRACE_STEPS_KEPT)
-        self._steps = 0
+        self._tape = Tape() if tape is None else tape
         self._hands: Hands | None = None
         self.store_error: Exception | None = None
         self.last_step_at = time.monotonic()
@@ -145,7 +145,7 @@ class Engine:
         """Run until cancelled. Raises StoreBroken when the disk must not be trusted any more."""
         self._hands = hands
         now = clock()
-        self._step(now, self._guarded(partial(self.node.start, booted), now), booted)
+        self._step(now, self._guarded(partial(self.node.start, booted), now, booted), booted)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._think())
             group.create_task(self._commit())
@@ -157,10 +157,10 @@ class Engine:
                 now = clock()
                 deadline = self.node.next_deadline()
                 if deadline is not None and deadline <= now.monotonic_s:
-                    self._step(now, self._guarded(self.node.on_deadline, now), None)
+                    self._step(now, self._guarded(self.node.on_deadline, now, None), None)
                 elif self._inbox:
                     event = self._inbox.popleft()
-                    self._step(now, self._guarded(partial(self.node.handle, event), now), event)
+                    self._step(now, self._guarded(partial(self.node.handle, event), now, event), event)
                 else:
                     break
             self.last_step_at = time.monotonic()
@@ -178,27 +178,25 @@ class Engine:
         except TimeoutError:
             pass
 
-    def _guarded(self, step: Callable[[Now], list[Effect]], now: Now) -> list[Effect]:
+    def _guarded(self, step: Callable[[Now], list[Effect]], now: Now, event: Event | None) -> list[Effect]:
         """A machine that raises is our own mistake: keep the trace for `scripts/replay`, then fail loudly."""
         try:
             return step(now)
         except Exception:
+            self._tape.add(now, event, [])  # the step that broke stands last
             with contextlib.suppress(OSError, pickle.PicklingError, TypeError, AttributeError):
                 self.dump_trace("crash")  # the mistake is what must be heard of, even when its trace cannot be kept
             raise
 
     def _step(self, now: Now, effects: list[Effect], event: Event | None) -> None:
-        self._steps += 1
-        self._trace.append((self._steps, now, event, effects))
+        self._tape.add(now, event, effects)
         for effect in effects:
             self._dispatch(effect)
         self._after_step()
 
     def dump_trace(self, why: str) -> Path:
         """Write the ring of the last steps; returns the file."""
-        path = self._trace_dir / f"trace-{why}-{time.time_ns()}.pickle"
-        path.write_bytes(pickle.dumps(list(self._trace)))
-        return path
+        return self._tape.write(self._trace_dir, why)
 
     # out
 

@@ -14,7 +14,6 @@ import msgpack
 from protocol import limits
 from protocol.errors import Malformed
 
-
 T = TypeVar("T")
 
 
@@ -75,11 +74,15 @@ class Reader:
 
     def integer(self, low: int = 0, high: int = 2**63 - 1) -> int:
         value = self._next()
-        return value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else bad("integer expected")
+        return (
+            value if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high else bad("integer expected")
+        )
 
     def optional_integer(self) -> int | None:
         value = self._next()
-        return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else bad("integer or nil expected")
+        return (
+            value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else bad("integer or nil expected")
+        )
 
     def number(self) -> float:
         value = self._next()
@@ -97,7 +100,9 @@ class Reader:
         return value if isinstance(value, bool) else bad("boolean expected")
 
     def texts(self, count_max: int = 256, chars_max: int = limits.REASON_CHARS_MAX) -> tuple[str, ...]:
-        return self.each(lambda item: item if isinstance(item, str) and len(item) <= chars_max else bad("text expected"), count_max)
+        return self.each(
+            lambda item: item if isinstance(item, str) and len(item) <= chars_max else bad("text expected"), count_max
+        )
 
     def each(self, read: Callable[[Any], T], count_max: int) -> tuple[T, ...]:
         value = self._next()

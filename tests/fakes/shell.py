@@ -37,7 +37,6 @@ class ScriptedNode:
     author = AuthorId("a" * 16)
 
     def __init__(self) -> None:
-        self.author = AuthorId("0" * 16)
         self.script: deque[list[Effect]] = deque()
         self.heard: list[Event | str] = []
         self.deadline: float | None = None
