@@ -36,6 +36,7 @@ from protocol.effects import (
     RunCheck,
     SendDatagram,
     SendStream,
+    SendToSeed,
     StopTask,
     UnpinJob,
     UseKeys,
@@ -56,6 +57,7 @@ class Hands(Protocol):
 
     def send_datagram(self, effect: SendDatagram) -> None: ...
     def send_stream(self, effect: SendStream) -> None: ...
+    def send_to_seed(self, effect: SendToSeed) -> None: ...
     def believe(self, effect: BelieveSalt) -> None: ...
     def fetch(self, effect: FetchBlobs) -> None: ...
     def render(self, effect: Render) -> None: ...
@@ -219,6 +221,8 @@ class Engine:
                 hands.send_datagram(effect)
             case SendStream():
                 hands.send_stream(effect)
+            case SendToSeed():
+                hands.send_to_seed(effect)
             case BelieveSalt():
                 hands.believe(effect)
             case FetchBlobs():

@@ -22,6 +22,7 @@ from protocol.effects import (
     RunCheck,
     SendDatagram,
     SendStream,
+    SendToSeed,
     StopTask,
     UseKeys,
     Verify,
@@ -46,6 +47,7 @@ class Streams(Protocol):
     """See `peer.net.meshclient.MeshClient`."""
 
     def send(self, peer: PeerId, address: Address, message: WorkMessage | GossipMessage, *, urgent: bool = False) -> None: ...
+    def send_to_seed(self, address: Address, message: GossipMessage) -> None: ...
 
 
 class Fetcher(Protocol):
@@ -103,6 +105,9 @@ class PeerHands:
 
     def send_stream(self, effect: SendStream) -> None:
         self._streams.send(effect.peer, effect.address, effect.message, urgent=effect.urgent)
+
+    def send_to_seed(self, effect: SendToSeed) -> None:
+        self._streams.send_to_seed(effect.address, effect.message)
 
     def believe(self, effect: BelieveSalt) -> None:
         self._datagrams.believe(effect.peer, effect.salt)

@@ -49,14 +49,22 @@ class BelieveSalt:
 
 @dataclass(frozen=True, slots=True)
 class SendStream:
-    """Deliver a message over the mesh port, in order per peer. Failure comes back as `StreamFailed`.
-
-    `peer` None with `address` a seed's *gossip* address: the shell asks there (see `SeedStream` in peer.net)."""
+    """Deliver a message over the mesh port, in order per peer. Failure comes back as `StreamFailed`."""
 
     peer: PeerId
     address: Address
     message: WorkMessage | GossipMessage
     urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SendToSeed:
+    """Deliver a message over a stream to whoever of this mesh listens at a seed; `address` is its *gossip* address.
+
+    Fire and forget: an answer comes as a stream of the seed's own."""
+
+    address: Address
+    message: GossipMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +190,7 @@ Effect = (
     | SendDatagram
     | BelieveSalt
     | SendStream
+    | SendToSeed
     | FetchBlobs
     | PinBlobs
     | UnpinJob

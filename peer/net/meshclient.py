@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import aiohttp
 from yarl import URL
 
-from peer.net.certificates import MeshCertificates, name_of
+from peer.net.batches import join
+from peer.net.certificates import ANYBODY, MeshCertificates, name_of
 from peer.net.outbox import TAKEN_HEADER, Delivered, Outbox, Outcome, PushedBack, Undelivered
 from protocol.errors import Malformed, Unavailable
 from protocol.ids import Address, Digest, PeerId
@@ -29,6 +30,7 @@ from protocol.limits import (
     MESH_CLIENT_KEEPALIVE_S,
     POST_BASE_S,
     POST_BYTES_PER_S_MIN,
+    SEEDS_MAX,
 )
 from protocol.wire.codec import encode
 from protocol.wire.gossip import GossipMessage
@@ -72,6 +74,7 @@ class MeshClient:
         self._on_failed = on_failed
         self._outboxes: dict[tuple[PeerId, bool], Outbox[StreamMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._seeds: dict[Address, asyncio.Task[Outcome]] = {}
         self._forwards = 0
         self._tls = certificates.client_context()
         self._session = aiohttp.ClientSession(
@@ -111,6 +114,17 @@ class MeshClient:
             taken = False
         if not taken:
             self._on_failed(peer, message, False)
+
+    def send_to_seed(self, address: Address, message: StreamMessage) -> None:
+        """Try to deliver to whoever of this mesh listens one port above the gossip `address`, where mesh ports are by default.
+
+        One try at a time per seed, at most `SEEDS_MAX` in all; how it ends is told to nobody."""
+        if self._session.closed or address in self._seeds or len(self._seeds) >= SEEDS_MAX or address.port >= 65_535:
+            return
+        body = join([encode(message)])
+        task = asyncio.create_task(self._post(ANYBODY, Address(address.host, address.port + 1), body), name=f"seed {address}")
+        self._seeds[address] = task
+        task.add_done_callback(lambda _: self._seeds.pop(address, None))
 
     def waiting(self) -> int:
         """Messages that are not settled yet, over all peers."""
@@ -193,7 +207,7 @@ class MeshClient:
 
     async def close(self) -> None:
         """End every task and connection. What waits is not delivered and not reported; `flush` first to say goodbye."""
-        tasks = list(self._tasks)
+        tasks = [*self._tasks, *self._seeds.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -202,7 +216,7 @@ class MeshClient:
 
     def _open(self, peer: PeerId, address: Address, *, urgent: bool) -> Outbox[StreamMessage]:
         async def post(to: Address, body: bytes) -> Outcome:
-            return await self._post(peer, to, body)
+            return await self._post(name_of(peer), to, body)
 
         def failed(message: StreamMessage, outcome: Undelivered) -> None:
             self._on_failed(peer, message, outcome.refused)
@@ -221,7 +235,7 @@ class MeshClient:
             if self._outboxes.get(key) is outbox:
                 del self._outboxes[key]
 
-    async def _post(self, peer: PeerId, address: Address, body: bytes) -> Outcome:
+    async def _post(self, name: str, address: Address, body: bytes) -> Outcome:
         timeout = aiohttp.ClientTimeout(
             total=POST_BASE_S + len(body) / POST_BYTES_PER_S_MIN, connect=CONNECT_S, sock_connect=CONNECT_S
         )
@@ -230,7 +244,7 @@ class MeshClient:
                 _url(address, "/mesh/v1/messages"),
                 data=io.BytesIO(body),
                 ssl=self._tls,
-                server_hostname=name_of(peer),
+                server_hostname=name,
                 timeout=timeout,
                 allow_redirects=False,
             ) as response:

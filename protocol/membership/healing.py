@@ -121,6 +121,8 @@ class Healing:
             seq = self._ctx.token()
             self._ctx.echoes.expect(seq, Awaited("join", (), now_s + ECHO_S, seed.address))
             self._ctx.datagram(None, seed.address, Ping(seq, None), self._ctx.me)
+            if not joining and not self._ctx.members.up_count:  # perhaps datagrams are blocked here
+                self._sync.pull_from_seed(seed.address)
         self._seeds_s = now_s + (self._wait_s if joining else self._pause())
         self._wait_s = min(self._wait_s * _SOONER, self._ctx.options.retry_least_s)
 

@@ -13,7 +13,7 @@ import math
 import blake3
 
 from protocol import limits
-from protocol.effects import SendStream
+from protocol.effects import SendStream, SendToSeed
 from protocol.ids import Address, PeerId
 from protocol.membership.context import Context
 from protocol.membership.members import Member
@@ -57,6 +57,10 @@ class Sync:
     def pull_at(self, peer: PeerId, address: Address) -> None:
         """The same with a peer that is no member yet; `address` is its mesh port's."""
         self._ctx.emit(SendStream(peer, address, PushPull(self._everything(), (), True), urgent=True))
+
+    def pull_from_seed(self, address: Address) -> None:
+        """The same with whoever listens at a seed, for a peer whose datagrams nobody answers."""
+        self._ctx.emit(SendToSeed(address, PushPull(self._everything()[: limits.SYNC_NEWS_MAX], (), True)))
 
     def pull_failed(self, peer: PeerId, now_s: float) -> None:
         """A pull was not delivered: once more in a moment, a few times."""

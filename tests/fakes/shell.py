@@ -18,6 +18,7 @@ from protocol.effects import (
     RunCheck,
     SendDatagram,
     SendStream,
+    SendToSeed,
     StopTask,
     UseKeys,
     Verify,
@@ -73,6 +74,9 @@ class RecordingHands:
         self.done.append(effect)
 
     def send_stream(self, effect: SendStream) -> None:
+        self.done.append(effect)
+
+    def send_to_seed(self, effect: SendToSeed) -> None:
         self.done.append(effect)
 
     def believe(self, effect: BelieveSalt) -> None:

@@ -438,3 +438,22 @@ def test_only_the_hosts_own_answer_counts_as_refused():
     assert meshclient.is_refused(ConnectionRefusedError(111, "refused"))
     for error in (TimeoutError(), ConnectionResetError(104, "reset"), socket.gaierror(-2, "unknown"), aiohttp.ClientError()):
         assert not meshclient.is_refused(error)
+
+
+# ---- seeds ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_seed_is_any_member_one_port_above_its_gossip_address(ann: MeshPeer, bob: MeshPeer):
+    seed = Address(bob.address.host, bob.address.port - 1)
+    ann.client.send_to_seed(seed, StreamAck(7))
+    ann.client.send_to_seed(seed, StreamAck(8))  # one at a time
+    await wait_until(lambda: bob.received)
+    assert bob.received == [(ann.id, StreamAck(7))]
+
+
+async def test_nobody_at_a_seed_or_somebody_of_another_mesh_is_no_trouble(tmp_path: Path, ann: MeshPeer):
+    ann.client.send_to_seed(Address("127.0.0.1", 65_535), StreamAck(1))
+    async with mesh_peer(certificates_in(tmp_path / "other", mesh=OTHER_KEY)) as other:
+        ann.client.send_to_seed(Address(other.address.host, other.address.port - 1), StreamAck(2))
+        await wait_until(lambda: not ann.client._seeds)
+        assert (other.received, ann.failed) == ([], [])

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from protocol import limits
-from protocol.effects import BelieveSalt, Notice, Persist, Reply, SendDatagram, SendStream
+from protocol.effects import BelieveSalt, Notice, Persist, Reply, SendDatagram, SendStream, SendToSeed
 from protocol.events import Booted, DatagramReceived, SeedsFound, StreamFailed, StreamReceived
 from protocol.ids import Address, PeerId
 from protocol.kernel import Now
@@ -185,6 +185,8 @@ class Mesh:
                     self._send_datagram(peer, effect)
                 case SendStream():
                     self._send_stream(peer, effect)
+                case SendToSeed():
+                    self._send_to_seed(peer, effect)
                 case BelieveSalt():
                     peer.opener.believe(effect.peer, effect.salt)
                 case Persist():
@@ -253,4 +255,12 @@ class Mesh:
         else:
             message = codec.decode(codec.encode(effect.message))
             who = sender.swim.me().peer
+            self.later(0.003, lambda: self._feed(receiver, StreamReceived(who, message)))
+
+    def _send_to_seed(self, sender: Peer, effect: SendToSeed) -> None:
+        receiver = self._at(effect.address)
+        if receiver is None or receiver.state != "up" or self.drops(sender.number, receiver.number, "stream"):
+            return
+        if sender.ring.primary in receiver.ring.keys and receiver.ring.primary in sender.ring.keys:  # TLS
+            message, who = codec.decode(codec.encode(effect.message)), sender.swim.me().peer
             self.later(0.003, lambda: self._feed(receiver, StreamReceived(who, message)))

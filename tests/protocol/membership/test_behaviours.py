@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from protocol.effects import SendToSeed
+from protocol.events import SeedsFound
 from protocol.membership.options import LAN
-from protocol.wire.gossip import Dead
+from protocol.wire.gossip import Dead, Ping
 from protocol.wire.seal import Dropped
 from tests.protocol.membership.mesh import KEY, Mesh
-from tests.protocol.membership.rig import A, B, C, D, knowing, next_ping, says
+from tests.protocol.membership.rig import A, B, C, D, alive, at, knowing, next_ping, says, swim
 
 NEW = replace(KEY, key=b"n" * 32)
 
@@ -69,3 +71,23 @@ def test_a_target_that_vanishes_in_mid_probe_says_nothing_about_our_health() -> 
     book.silent = (A, B, C, D)
     book.feed(says(B, Dead(A, 1, 1, B))).forget().wait(0.9)
     assert book.machine.health_score == 0
+
+
+def test_whose_datagrams_are_blocked_joins_over_a_stream_and_stays() -> None:
+    mesh = Mesh().start_many(3)
+    mesh.drops = lambda sender, receiver, kind: kind == "datagram" and 3 in (sender, receiver)
+    mesh.start(3, seeds=[0])
+    joined_s = mesh.run_until(mesh.all_alive, 30)
+    assert joined_s is not None
+    mesh.run(120)
+    assert mesh.all_alive()
+    assert "member_died" not in accusations(mesh)
+    assert "member_udp_blocked" in {notice.event for notice in mesh.peers[0].notices}
+
+
+def test_a_seed_that_is_reached_by_datagram_is_not_asked_by_stream() -> None:
+    book = swim().forget()
+    book.feed(SeedsFound((at(A),))).wait(1)
+    book.feed(says(A, Ping(9, None), alive(A)))
+    book.wait(60)
+    book.expect_no(SendToSeed)
