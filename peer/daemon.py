@@ -402,6 +402,7 @@ class Daemon:
         if not idle:
             parts.engine.tell(GraceEnded())
             await self._wait_for(lambda: node.thief.is_idle, STOP_S)
+        await self._wait_for(lambda: not node.ledger.waits_for_heirs(), min(self._settings.drain_grace_s, limits.HANDOVER_S))
         parts.engine.tell(DrainAsked(leave=True, for_good=self._for_good))
         await self._wait_for(lambda: node.swim.departed, LEAVE_S)
         await parts.client.flush(1.0)

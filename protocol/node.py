@@ -210,8 +210,8 @@ class Node:
         if view.error:
             reasons.append(Reason("failed", view.error, "see `peerctl frames --state failed` and `peerctl logs`"))
         if view.state not in FINAL_STATES and view.owner not in self.roster.live():
-            text = f"the job's owner {view.owner[:8]} cannot be reached; its frames wait until it is back"
-            reasons.insert(0, Reason("owner_unreachable", text, "start that peer again", view.owner))
+            text = f"the job's owner {view.owner[:8]} cannot be reached; a peer that holds the job takes it over soon"
+            reasons.insert(0, Reason("owner_unreachable", text, "if none does, start that peer again", view.owner))
         return reasons
 
     def peers(self) -> list[PeerView]:

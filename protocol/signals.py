@@ -104,6 +104,7 @@ class WorkOpened:
     Restated whole whenever it changes. `frames` None: the scene must be inspected first. `steps` has a byte for each
     frame (a `FrameStep`: PENDING, DONE or FAILED); `failures` are (frame, the peers that failed it and in which attempts) of
     the wanted generation; `generations` (frame, generation) only where it is not 0. `open_` False: hand nothing out now.
+    `resumed`: another owner or another run has handed it out before; workers are given time to say what they have in flight.
     """
 
     job: JobId
@@ -122,6 +123,7 @@ class WorkOpened:
     steps: bytes
     failures: tuple[tuple[int, tuple[tuple[PeerId, AttemptId], ...]], ...]
     generations: tuple[tuple[int, int], ...]
+    resumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

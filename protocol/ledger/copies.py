@@ -60,6 +60,17 @@ class Copies:
         copy = self.by_peer.get(peer)
         return copy is not None and self._fold.covered_by(copy.held)
 
+    def is_ahead(self, peer: PeerId) -> bool:
+        """Whether a peer has said that it holds facts that are not held here."""
+        copy = self.by_peer.get(peer)
+        ours = self._fold.log
+        return copy is not None and any(seq > len(ours.get(author, ())) for author, seq in copy.held.items())
+
+    def has_said(self, peer: PeerId) -> bool:
+        """Whether a peer has ever said what it holds, in its present run."""
+        copy = self.by_peer.get(peer)
+        return copy is not None and (copy.heard or bool(copy.held))
+
     def resend(self, peer: PeerId) -> None:
         """What was sent and never confirmed is taken as lost."""
         copy = self.by_peer.get(peer)

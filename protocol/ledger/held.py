@@ -27,17 +27,28 @@ class Promise:
     forget: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """This peer owns the job and hands nothing out yet: at most `until`, until others hold `versions` (None: have spoken)."""
+
+    until: float
+    versions: VersionMap | None
+
+
 class HeldJob:
     """A job that this peer holds; only an owner uses more than the fold. Invariant: `copies` is about `fold`."""
 
     __slots__ = (
-        "activity", "copies", "dirty", "fold", "opened", "promises", "published", "published_at", "rival", "sweeping", "swept",
+        "activity", "claim", "copies", "dirty", "fold", "opened", "promises", "published", "published_at", "resumes", "rival",
+        "sweeping", "swept",
     )  # fmt: skip
 
     def __init__(self, job: JobId) -> None:
         self.fold = JobFold(job)
         self.copies = Copies(self.fold)
         self.promises: list[Promise] = []
+        self.claim: Claim | None = None
+        self.resumes = False  # its workers may have frames in flight that they got from another run or another owner
         self.activity = Activity()
         self.opened = False
         self.published: JobView | None = None
@@ -50,6 +61,16 @@ class HeldJob:
     def owner(self) -> PeerId:
         """Who dispatches it."""
         return self.fold.fence.peer
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of the job is handed out yet, though this peer owns it."""
+        return self.is_promised or self.claim is not None
+
+    @property
+    def is_unsaid(self) -> bool:
+        """Whether nothing of it is published either. An owner that listens after its start is in view, as it was before."""
+        return self.is_promised or (self.claim is not None and self.claim.versions is not None)
 
     @property
     def is_promised(self) -> bool:

@@ -57,6 +57,11 @@ class Keeper:
         """The job whose bytes this ticket fetches, or None when it is not ours."""
         return self._tickets.get(ticket)
 
+    def safe(self, job: JobId) -> VersionMap:
+        """Up to where this job's facts are held with all their bytes."""
+        kept = self._kept.get(job)
+        return {} if kept is None else kept.safe
+
     def forget(self, job: JobId) -> None:
         """Stop keeping a job."""
         kept = self._kept.pop(job, None)

@@ -34,7 +34,7 @@ def first_bodies(asked: SubmitAsked, spec_json: str, now: Now, *, me: PeerId) ->
     return [accepted, Owner(fence), ReplicaSet(fence, 1, (me,))]
 
 
-def work_opened(fold: JobFold, holders: tuple[PeerId, ...]) -> WorkOpened:
+def work_opened(fold: JobFold, holders: tuple[PeerId, ...], *, resumed: bool = False) -> WorkOpened:
     """The whole job for the dispatcher. Cost: one byte per frame."""
     accepted, spec = fold.accepted, fold.spec
     assert accepted is not None
@@ -47,7 +47,7 @@ def work_opened(fold: JobFold, holders: tuple[PeerId, ...]) -> WorkOpened:
         priority=fold.priority, submitter=accepted.submitter, submitted_ms=accepted.wall_ms, only_on=accepted.only_on,
         blender=_major_minor(fold), open_=(fold.inspected is None and not fold.paused) or wants_frames(fold),
         frames=frames, steps=_steps(fold), failures=tuple((frame, ends) for frame, ends in failures.items() if ends),
-        generations=tuple(generations),
+        generations=tuple(generations), resumed=resumed,
     )  # fmt: skip
 
 

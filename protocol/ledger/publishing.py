@@ -19,7 +19,7 @@ def publication(held: HeldJob, now: Now, *, copies: int, peers: int) -> list[Pub
 
     A job that may still be refused is not published. `peers` known decide how often counts alone go out.
     """
-    if held.fold.accepted is None or held.is_promised:
+    if held.fold.accepted is None or held.is_unsaid:
         return []
     fresh = view(held.fold, held.activity, copies=copies)
     before = held.published

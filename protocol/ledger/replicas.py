@@ -24,6 +24,7 @@ class _Peer:
     run_epoch: int
     gone_since: float | None
     left: bool
+    fit: bool  # live, and neither draining nor critical: may own jobs
 
 
 class Replicas:
@@ -32,7 +33,7 @@ class Replicas:
     def __init__(self, *, me: PeerId, host: str, run_epoch: int, count: int) -> None:
         self._me = me
         self.count = count
-        self._peers: dict[PeerId, _Peer] = {me: _Peer(True, True, host, run_epoch, None, False)}
+        self._peers: dict[PeerId, _Peer] = {me: _Peer(True, True, host, run_epoch, None, False, fit=True)}
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -46,12 +47,28 @@ class Replicas:
         gone = None if changed.live else (known.gone_since if known and known.gone_since is not None else now.monotonic_s)
         fresh = known is None or known.run_epoch != changed.run_epoch or (changed.live and not known.live)
         unchanged = known is not None and not fresh and known.live == changed.live and known.useful == useful
-        self._peers[changed.peer] = _Peer(changed.live, useful, changed.host, changed.run_epoch, gone, changed.state == "left")
+        self._peers[changed.peer] = _Peer(
+            changed.live, useful, changed.host, changed.run_epoch, gone, changed.state == "left", changed.live and fit
+        )
         return None if unchanged or changed.peer == self._me else fresh
 
     def others(self) -> list[PeerId]:
         """Live peers besides this one that can hold copies."""
         return [peer for peer, known in self._peers.items() if known.useful and peer != self._me]
+
+    def can_own(self, peer: PeerId) -> bool:
+        """Whether a peer is there and may dispatch jobs; a suspected one is there."""
+        known = self._peers.get(peer)
+        return known is not None and known.fit
+
+    def is_known(self, peer: PeerId) -> bool:
+        """Whether a peer was ever heard of since this one started."""
+        return peer in self._peers
+
+    def has_left(self, peer: PeerId) -> bool:
+        """Whether a peer has said goodbye."""
+        known = self._peers.get(peer)
+        return known is not None and known.left
 
     def is_live(self, peer: PeerId) -> bool:
         known = self._peers.get(peer)
@@ -60,19 +77,24 @@ class Replicas:
     def targets(self, held: HeldJob) -> list[PeerId]:
         """To whom this peer must bring the job's facts now.
 
-        An owner: the replicas that should hold it, and whoever owns it by a greater fence. Who owned it once: the owner, so
-        that it merges before this peer forgets about it. Anybody else: nobody.
+        An owner: the replicas that should hold it, and whoever owns it by a greater fence. Any other holder: the owner, so
+        that what is known anywhere comes to it.
         """
         if held.owner == self._me:
             rivals = [held.rival] if held.rival is not None and self.is_live(held.rival) else []
             return [peer for peer in dict.fromkeys([*rivals, *self.wanted(held)]) if peer != self._me]
-        return [held.owner] if self._me in held.fold.owners and self.is_live(held.owner) else []
+        owner = held.owner if held.rival is None else held.rival
+        return [owner] if self.is_live(owner) else []
 
     def lacking(self, held: HeldJob) -> list[PeerId]:
-        """Targets that do not hold everything yet."""
-        if held.owner == self._me:
-            return [peer for peer in self.targets(held) if not held.copies.is_synced(peer)]
-        return [peer for peer in self.targets(held) if not held.copies.holds_facts(peer)]
+        """Targets that do not hold everything yet, and whoever knows more than this owner. A rival, whatever it holds: that it
+        owns the job is a fact that is lacking here."""
+        targets = self.targets(held)
+        if held.owner != self._me:
+            return [peer for peer in targets if peer == held.rival or not held.copies.holds_facts(peer)]
+        ahead = [peer for peer in held.copies.by_peer if self.is_live(peer) and held.copies.is_ahead(peer)]
+        behind = [peer for peer in targets if peer == held.rival or not held.copies.is_synced(peer)]
+        return list(dict.fromkeys([*behind, *ahead]))
 
     def wanted(self, held: HeldJob) -> list[PeerId]:
         """Who should hold this job now: recorded replicas that can, then new ones by rendezvous."""

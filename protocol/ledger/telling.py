@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from protocol.effects import Notice
-from protocol.ids import JobId, PeerId
+from protocol.ids import Fence, JobId, PeerId
 from protocol.jobs.results import Inspection
 from protocol.ledger.facts import Closed
 from protocol.ledger.held import HeldJob
@@ -35,3 +35,15 @@ def closed_notice(held: HeldJob, closed: Closed) -> Notice:
     started = view(held.fold, held.activity, copies=0).started_ms
     seconds = None if started is None else round((closed.wall_ms - started) / 1000, 3)
     return Notice("job_" + closed.state, job=held.fold.job, fields={"state": closed.state, "seconds": seconds})
+
+
+def succession_notice(job: JobId, before: PeerId, fence: Fence, *, was_there: bool) -> Notice:
+    """This peer owns the job from now on, after `before`: which is gone, or is there and hands over."""
+    event = "job_handed_over" if was_there else "job_taken_over"
+    return Notice(event, "warning", job, {"from": before, "to": fence.peer, "epoch": fence.epoch})
+
+
+def left_unsafe_notice(jobs: list[JobId]) -> Notice:
+    """A peer leaves, and these jobs are nowhere else, as far as it knows."""
+    fields = {"count": len(jobs), "jobs": list(jobs[:64])}
+    return Notice("left_unsafe", "warning", fields=fields)

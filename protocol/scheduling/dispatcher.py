@@ -18,6 +18,7 @@ from protocol.jobs.steps import FrameStep
 from protocol.kernel import Now
 from protocol.scheduling.batches import batch_size
 from protocol.scheduling.holdings import Holdings, Landing, LeaseHeld
+from protocol.scheduling.leasing import lease_notice, lease_of, ranked
 from protocol.scheduling.matching import fitting, unmet
 from protocol.scheduling.outlook import eta_s, why_waiting
 from protocol.signals import (
@@ -65,6 +66,7 @@ class Dispatcher:
         self._counter = (run_epoch << 32) + (1 << 31)
         self._books: dict[JobId, Holdings] = {}
         self._ended: dict[JobId, None] = {}
+        self._early: dict[LeaseId, tuple[PeerId, JobId, Fence, tuple[int, ...]]] = {}  # renewals of jobs that are not open
         self._peers: dict[PeerId, _Peer] = {}
         self._tickets: dict[Ticket, JobId] = {}
         self._progress: dict[JobId, WorkProgress] = {}
@@ -158,7 +160,17 @@ class Dispatcher:
         else:
             book.restate(opened)
         self._arm(now)
-        return [*self._tell(book, now), *self._wake(book)]
+        if not opened.resumed:
+            return [*self._tell(book, now), *self._wake(book)]
+        book.quiet_until = now.monotonic_s + limits.RECLAIM_S
+        self._tick_at = min(self._tick_at or book.quiet_until, book.quiet_until)
+        early = [(lease, row) for lease, row in self._early.items() if row[1] == opened.job]
+        outputs: list[Output] = []
+        for lease, (sender, _, fence, frames) in early:
+            del self._early[lease]
+            if lease not in book.leases and (known := self._peers.get(sender)) is not None and known.live:
+                outputs.extend(self._adopt(book, sender, lease, fence, frames, now))
+        return [*outputs, *self._tell(book, now)]
 
     def _close(self, closed: WorkClosed) -> list[Output]:
         job, reason = closed.job, closed.reason
@@ -171,6 +183,8 @@ class Dispatcher:
         if book is None:
             return []
         self._tickets = {ticket: owner for ticket, owner in self._tickets.items() if owner != job}
+        if not closed.ended:
+            return []  # workers go on, and say to its next owner what they have in flight
         return [Send(held.peer, Revoke(held.lease, job, (), reason)) for held in book.leases.values()]
 
     # stealing
@@ -192,15 +206,12 @@ class Dispatcher:
         self._arm(now)
         outputs = [told for book in touched for told in self._tell(book, now)]
         outputs.append(Send(thief, Granted(steal.ask, tuple(leases))))
-        for lease in leases:
-            fields = {"lease": lease.lease, "to": thief, "frames": list(lease.frames[:64]), "count": len(lease.frames)}
-            outputs.append(Notice("inspection_leased" if lease.inspect else "frames_leased", job=lease.job, fields=fields))
-        return outputs
+        return [*outputs, *(lease_notice(lease, thief) for lease in leases)]
 
     def _grant_one(self, thief: PeerId, known: _Peer, steal: Steal, now: Now) -> tuple[Lease, Holdings] | None:
-        for book in self._ranked():
+        for book in ranked(self._books.values()):
             card = known.card or PeerCard(slots_total=steal.slots)
-            if book.waiting == 0 or self._unmet(book, thief, card, steal):
+            if book.waiting == 0 or book.quiet_until > now.monotonic_s or self._unmet(book, thief, card, steal):
                 continue
             inspects = book.wants_inspection
             lease = self._inspection(book, thief, known, now) if inspects else self._batch(book, thief, known, steal, now)
@@ -214,16 +225,6 @@ class Dispatcher:
             return True
         return fitting(book.work, steal.capabilities) is None
 
-    def _ranked(self) -> list[Holdings]:
-        """Highest priority first; then the submitter with the least under way; then the oldest."""
-        running: dict[str, int] = {}
-        for book in self._books.values():
-            running[book.work.submitter] = running.get(book.work.submitter, 0) + book.running
-        return sorted(
-            self._books.values(),
-            key=lambda book: (-book.work.priority, running[book.work.submitter], book.work.submitted_ms, book.work.job),
-        )
-
     def _inspection(self, book: Holdings, thief: PeerId, known: _Peer, now: Now) -> Lease | None:
         others = [peer for peer in self._capable(book) if peer not in book.inspect_failures]
         if thief in book.inspect_failures and others:
@@ -231,7 +232,7 @@ class Dispatcher:
         attempt = self._attempt(book)
         held = self._held(thief, known, now, inspect=attempt, frames={})
         book.grant(held, [])
-        return self._lease(book, held, inspect=True, attempts=(attempt,))
+        return lease_of(book, held, inspect=True, attempts=(attempt,))
 
     def _batch(self, book: Holdings, thief: PeerId, known: _Peer, steal: Steal, now: Now) -> Lease | None:
         measured = book.times.of(thief) or dict(steal.seconds_per_frame).get(book.work.job)
@@ -247,7 +248,7 @@ class Dispatcher:
         frames = {book.work.frames[at]: self._attempt(book) for at in positions}
         held = self._held(thief, known, now, inspect=None, frames=dict(frames))
         book.grant(held, positions)
-        return self._lease(book, held, inspect=False, attempts=tuple(frames.values()))
+        return lease_of(book, held, inspect=False, attempts=tuple(frames.values()))
 
     def _avoids(self, book: Holdings, at: int, thief: PeerId, capable: list[PeerId]) -> bool:
         """A frame that failed on this peer goes to another one first, while there is one that has not failed it."""
@@ -260,15 +261,6 @@ class Dispatcher:
     ) -> LeaseHeld:
         lease = LeaseId(f"{self._random.getrandbits(64):016x}")
         return LeaseHeld(lease, thief, known.run_epoch, inspect, frames, now.monotonic_s, now.monotonic_s + limits.LEASE_TTL_S)
-
-    def _lease(self, book: Holdings, held: LeaseHeld, *, inspect: bool, attempts: tuple[AttemptId, ...]) -> Lease:
-        work = book.work
-        frames = tuple(held.frames)
-        return Lease(
-            lease=held.lease, job=work.job, fence=work.fence, inspect=inspect, frames=frames,
-            generations=tuple(book.generation(frame) for frame in frames), attempts=attempts, ttl_s=limits.LEASE_TTL_S,
-            spec=work.spec_json, manifest=work.manifest, holders=work.holders, blender=work.blender, trace="",
-        )  # fmt: skip
 
     def _attempt(self, book: Holdings) -> AttemptId:
         self._counter += 1
@@ -402,8 +394,13 @@ class Dispatcher:
         outputs: list[Output] = []
         for lease, job, fence, frames in renew.leases:
             book = self._books.get(job)
-            if book is None:
-                outputs.append(Send(sender, Revoke(lease, job, (), "the job is not handed out here")))
+            if book is None and job in self._ended:
+                outputs.append(Send(sender, Revoke(lease, job, (), "the job has ended")))
+                continue
+            if book is None:  # not yet, or not any more: whoever hands it out will be told too
+                self._early[lease] = (sender, job, fence, frames)
+                while len(self._early) > limits.EARLY_RENEWALS_MAX:
+                    del self._early[next(iter(self._early))]
                 continue
             held = book.leases.get(lease)
             if held is None:
@@ -420,14 +417,17 @@ class Dispatcher:
     def _adopt(
         self, book: Holdings, sender: PeerId, lease: LeaseId, fence: Fence, frames: tuple[int, ...], now: Now
     ) -> list[Output]:
-        """A lease from before our restart, or one that we thought expired: keep it where nobody else has its frames."""
+        """A lease by another owner, from before our restart, or thought expired: keep it where nobody else has its frames."""
         known = self._peers.get(sender)
-        usable = known is not None and fence == book.work.fence and book.work.open_ and book.queue is not None
-        if not usable or known is None or not frames:
+        looks = not frames and book.wants_inspection
+        usable = fence <= book.work.fence and book.work.open_ and (looks or (bool(frames) and book.queue is not None))
+        if not usable or known is None:
             return [Send(sender, Revoke(lease, book.work.job, (), "the lease is not known here"))]
-        held = LeaseHeld(
-            lease, sender, known.run_epoch, None, dict.fromkeys(frames), now.monotonic_s, now.monotonic_s + limits.LEASE_TTL_S
-        )
+        inspect = AttemptId(fence.epoch, fence.peer, 0) if looks else None
+        until = now.monotonic_s + limits.LEASE_TTL_S
+        held = LeaseHeld(lease, sender, known.run_epoch, inspect, dict.fromkeys(frames), now.monotonic_s, until)
+        if looks:
+            book.grant(held, [])
         lost = book.adopt(held)
         self._arm(now)
         told = self._tell(book, now)

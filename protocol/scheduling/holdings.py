@@ -44,6 +44,7 @@ class Holdings:
     """Invariants: a frame is leased by at most one lease at a time; `queue` holds exactly the PENDING ones."""
 
     work: WorkOpened
+    quiet_until: float = 0.0  # workers that got frames from another run or owner say first what they have in flight
     times: FrameTimes = field(default_factory=FrameTimes)
     steps: bytearray = field(default_factory=bytearray)
     queue: FrameQueue | None = None

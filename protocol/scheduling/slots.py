@@ -25,6 +25,7 @@ class Held:
     under_way: list[int] = field(default_factory=list)  # in the renderer or being verified
     unreported: list[int] = field(default_factory=list)  # reported, and not yet acknowledged
     inspecting: bool = False
+    unsettled: bool = False  # its owner has started again, and does not know of it yet
 
     @property
     def is_finished(self) -> bool:

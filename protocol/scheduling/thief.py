@@ -13,6 +13,7 @@ from protocol.cards import PeerCard
 from protocol.effects import Effect, FetchBlobs, Inspect, Notice, Render, StopTask, Verify
 from protocol.events import (
     BlobsEnded,
+    Booted,
     DrainAsked,
     Event,
     FrameProgressed,
@@ -24,7 +25,7 @@ from protocol.events import (
     StreamReceived,
     UndrainAsked,
 )
-from protocol.ids import AttemptId, JobId, LeaseId, PeerId, TaskId, Ticket
+from protocol.ids import AttemptId, Fence, JobId, LeaseId, PeerId, TaskId, Ticket
 from protocol.jobs.manifest import EMPTY
 from protocol.jobs.results import FrameResult
 from protocol.jobs.spec import JobSpec, render_settings
@@ -68,6 +69,7 @@ class Thief:
         self._victims = Victims(me=me, random=random)
         self._reports = Reports()
         self._live: dict[PeerId, bool] = {me: True}
+        self._runs: dict[PeerId, int] = {}
         self._card = PeerCard()
         self._draining = False
         self._asking: tuple[int, PeerId, float] | None = None
@@ -123,12 +125,12 @@ class Thief:
                 return self._inspected(event, now)
             case BlobsEnded(ticket, error) if ticket in self._tickets:
                 return self._fetched(ticket, error, now)
+            case Booted(values=values):
+                self._reports.load(values, now.monotonic_s)
             case PeerChanged():
-                self._live[event.peer] = event.live
-                if event.peer == self._me and event.card is not None:
-                    self._card = event.card
+                self._peer(event)
             case SummaryChanged(job, view):
-                return self._summary(job, view)
+                return self._summary(job, view, now)
             case DrainAsked():
                 self._draining = True
                 return self._hand_back_waiting("the peer is draining")
@@ -197,7 +199,7 @@ class Thief:
         if free != self._said_free:
             self._said_free = free
             outputs.append(SlotsUsed(free))
-        outputs.extend(self._seek(now))
+        outputs.extend([*self._reports.effects(), *self._seek(now)])
         return outputs
 
     def _feed(self, slot: Slot, now: Now) -> list[Output]:
@@ -264,6 +266,17 @@ class Thief:
     def _answered(self, ask: int) -> None:
         if self._asking is not None and self._asking[0] == ask:
             self._asking = None
+
+    def _peer(self, changed: PeerChanged) -> None:
+        self._live[changed.peer] = changed.live
+        if changed.peer == self._me and changed.card is not None:
+            self._card = changed.card
+        if not changed.live:
+            self._reports.owner_gone(changed.peer)
+        elif self._runs.get(changed.peer) != changed.run_epoch:
+            self._runs[changed.peer] = changed.run_epoch
+            for _, held in self._leases.values():
+                held.unsettled = held.unsettled or held.owner == changed.peer
 
     def _reachable(self, peer: PeerId) -> bool:
         return self._live.get(peer, False)
@@ -406,10 +419,9 @@ class Thief:
 
     def _verified(self, task_id: TaskId, result: FrameResult, now: Now) -> list[Output]:
         task = self._tasks.get(task_id)
-        if task is None:
-            return []
-        self._finish(task)
-        return [] if task.stopped else self._send_report(task, result, now)
+        if task is not None:
+            self._finish(task)
+        return [] if task is None or task.stopped else self._send_report(task, result, now)
 
     def _send_report(self, task: Task, result: FrameResult, now: Now) -> list[Output]:
         lease, at = task.held.lease, task.at
@@ -431,6 +443,8 @@ class Thief:
 
     def _report(self, owner: PeerId, report: Report | InspectReport, now: Now) -> list[Output]:
         self._reports.add(owner, report, now.monotonic_s)
+        if not self._reachable(owner):
+            self._reports.owner_gone(owner)
         return [Send(owner, report)]
 
     def _acknowledged(self, attempt: AttemptId) -> None:
@@ -443,7 +457,7 @@ class Thief:
         if at in held.unreported:
             held.unreported.remove(at)
 
-    def _summary(self, job: JobId, view: JobView | None) -> list[Output]:
+    def _summary(self, job: JobId, view: JobView | None, now: Now) -> list[Output]:
         self._victims.heard(job, view)
         if view is None:
             return []  # nothing is known of it just now: its owner may be starting again
@@ -456,8 +470,18 @@ class Thief:
             ]
             self._reports.drop_job(job)
             return outputs
-        self._reports.move(job, view.owner)
-        return []
+        self._reports.move(job, view.owner, view.epoch, now.monotonic_s)
+        return self._moved(job, view)
+
+    def _moved(self, job: JobId, view: JobView) -> list[Output]:
+        """The job has another owner, or its owner has come back: say at once what is in flight here, so that it stays ours."""
+        rows: list[tuple[LeaseId, JobId, Fence, tuple[int, ...]]] = []
+        for lease, (_, held) in self._leases.items():
+            news = held.owner != view.owner or held.unsettled
+            if held.lease.job == job and news and Fence(view.epoch, view.owner) >= held.lease.fence:
+                held.owner, held.unsettled = view.owner, False
+                rows.append((lease, job, held.lease.fence, held.open_frames()))
+        return [Send(view.owner, Renew(tuple(rows)))] if rows and self._reachable(view.owner) else []
 
     # frame times
 

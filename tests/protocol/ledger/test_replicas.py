@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from protocol.ids import PeerId
+from protocol.ids import AuthorId, PeerId
 from protocol.kernel import Now
 from protocol.ledger.facts import Owner, ReplicaSet
 from protocol.ledger.held import HeldJob
@@ -94,11 +94,45 @@ def test_who_owned_the_job_once_brings_its_facts_to_the_owner():
     assert known.lacking(held) == []
 
 
-def test_a_mere_replica_brings_nothing_to_anybody():
-    held, known = HeldJob(JOB), mesh(ANNA, BEN)
+def test_a_mere_replica_brings_what_it_knows_to_the_owner_and_to_nobody_else():
+    known, held = mesh(ANNA, BEN), HeldJob(JOB)
     for fact in facts(*begun(owner=ANNA)):
         held.fold.add(fact)
-    assert known.targets(held) == []
+    assert known.targets(held) == [ANNA]
+    assert known.lacking(held) == [ANNA]
+    held.copies.told(ANNA, held.fold.versions)
+    assert known.lacking(held) == [], "who sent it holds it"
+
+
+def test_an_owner_asks_whoever_knows_more_than_it_does():
+    held, known = owned(), mesh(ANNA)
+    sync(held, ANNA)
+    assert known.lacking(held) == []
+    held.copies.heard(ANNA, {**held.fold.versions, AuthorId("f" * 16): 3}, held.fold.versions)
+    assert known.lacking(held) == [ANNA]
+
+
+def test_a_rival_is_asked_until_its_ownership_is_a_fact_here_though_it_holds_everything_else():
+    held, known = owned(ANNA), mesh(ANNA)
+    sync(held, ANNA)
+    held.rival = ANNA
+    assert known.lacking(held) == [ANNA]
+    held.rival = None
+    assert known.lacking(held) == []
+
+
+def test_who_drains_or_is_critical_may_not_own_and_who_is_suspected_may():
+    known = mesh(ANNA, BEN)
+    known.heard(changed(ANNA, "suspect"), NOW)
+    known.heard(changed(BEN, with_card=card(draining=True)), NOW)
+    known.heard(changed(ME, with_card=card(draining=True)), NOW)
+    assert known.can_own(ANNA)
+    assert not known.can_own(BEN)
+    assert not known.can_own(ME)
+    assert not known.can_own(CARL), "nobody has heard of it"
+    known.heard(changed(ANNA, "left"), NOW)
+    assert known.has_left(ANNA)
+    assert not known.can_own(ANNA)
 
 
 def test_a_dead_owner_is_waited_for():

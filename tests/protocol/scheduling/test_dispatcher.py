@@ -358,11 +358,57 @@ def test_after_a_restart_thieves_keep_what_they_have_and_lose_what_others_have()
     assert grant(book, BEN).frames == (3,)
 
 
-@pytest.mark.parametrize(("job", "holds"), [(OTHER, fence()), (JOB, fence(epoch=9)), (JOB, fence(BEN))])
-def test_a_lease_that_was_never_ours_is_revoked(job: JobId, holds: Any):
-    book = begin(ANNA).feed(work("1-3"))
-    book.feed(StreamReceived(ANNA, Renew(((LeaseId("a" * 16), job, holds, (1,)),))))
-    assert sent(book, Revoke, ANNA)
+def renew(book: Playbook, who: PeerId, *frames: int, job: JobId = JOB, holds: Any = None, name: str = "a") -> Playbook:
+    return book.feed(StreamReceived(who, Renew(((LeaseId(name * 16), job, holds or fence(), frames),))))
+
+
+def test_a_lease_of_a_greater_owner_is_revoked():
+    assert sent(renew(begin(ANNA).feed(work("1-3")), ANNA, 1, holds=fence(epoch=9)), Revoke, ANNA)
+
+
+def test_a_lease_of_a_job_that_has_ended_is_revoked_and_of_one_that_is_not_open_yet_it_is_not():
+    book = begin(ANNA).feed(work("1-3"), WorkClosed(JOB, "cancelled")).forget()
+    assert sent(renew(book, ANNA, 1), Revoke, ANNA)
+    assert sent(renew(book, ANNA, 1, job=OTHER), Revoke, ANNA) == []
+
+
+def test_an_heir_adopts_what_the_lesser_owner_has_leased_and_gives_out_the_rest_after_a_moment():
+    book = begin(ANNA, BEN).feed(work("1-3", fence=fence(epoch=2), resumed=True))
+    assert sent(book.feed(StreamReceived(BEN, steal())), Granted) == [], "its workers have not yet said what they have in flight"
+    renew(book, ANNA, 1, 2)
+    assert sent(book, Revoke, ANNA) == []
+    assert book.machine.runs_on(JOB, 2) == ANNA
+    book.wait(limits.RECLAIM_S + 0.1)
+    assert sent(book, Wake)
+    assert grant(book, BEN).frames == (3,)
+
+
+def test_what_workers_say_before_the_job_is_open_counts_when_it_is():
+    book = renew(begin(ANNA, BEN), ANNA, 1, 2)
+    book.feed(work("1-3", resumed=True))
+    assert book.machine.runs_on(JOB, 1) == ANNA
+    book.wait(limits.RECLAIM_S + 0.1)
+    assert grant(book, BEN).frames == (3,)
+
+
+def test_early_renewals_are_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "EARLY_RENEWALS_MAX", 1)
+    book = renew(renew(begin(ANNA, BEN), ANNA, 1), BEN, 2, name="b").feed(work("1-3", resumed=True))
+    assert (book.machine.runs_on(JOB, 1), book.machine.runs_on(JOB, 2)) == (None, BEN)
+
+
+def test_an_heir_adopts_a_look_at_the_scene_that_is_under_way():
+    book = begin(ANNA, BEN).feed(work(None, fence=fence(epoch=2), resumed=True))
+    renew(book, ANNA)
+    book.wait(limits.RECLAIM_S + 0.1)
+    assert sent(book.feed(StreamReceived(BEN, steal())), Granted) == []
+
+
+def test_an_owner_that_steps_down_revokes_nothing_since_workers_go_on_for_the_next_one():
+    book = begin(ANNA).feed(work("1"))
+    grant(book)
+    book.feed(WorkClosed(JOB, "another peer owns it", ended=False))
+    assert sent(book, Revoke, ANNA) == []
 
 
 def test_what_a_draining_thief_hands_back_goes_to_somebody_else():

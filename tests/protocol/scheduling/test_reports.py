@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import pytest
+
 from protocol import limits
+from protocol.effects import Persist, PinBlobs, UnpinJob
 from protocol.ids import PeerId
-from protocol.scheduling.reports import Reports
+from protocol.records import DropValue, PutValue
+from protocol.scheduling.reports import Reports, outbox_key
 from tests.protocol.making import ANNA, BEN, JOB, done, lease, report
 
 GIVEN = lease(1, 2)
@@ -37,8 +41,63 @@ def test_an_owner_that_is_away_is_waited_for_without_a_deadline():
 
 def test_a_report_follows_its_job_to_another_owner():
     reports = open_reports()
-    reports.move(JOB, BEN)
-    assert [owner for owner, _ in reports.due(13.0, anyone)] == [BEN]
+    reports.move(JOB, BEN, 1, 11.0)
+    assert [owner for owner, _ in reports.due(11.0, anyone)] == [BEN], "at once"
+
+
+def test_hearsay_that_is_older_than_the_attempt_moves_no_report():
+    reports = open_reports()
+    reports.move(JOB, BEN, 0, 11.0)
+    assert [owner for owner, _ in reports.due(13.0, anyone)] == [ANNA]
+
+
+# the outbox
+
+
+def stored(reports: Reports) -> dict[str, bytes]:
+    records = [record for effect in reports.effects() if isinstance(effect, Persist) for record in effect.records]
+    return {record.key: record.value for record in records if isinstance(record, PutValue)}
+
+
+def test_what_an_owner_that_is_gone_was_not_told_outlives_the_process_with_its_bytes_pinned():
+    reports = open_reports()
+    reports.owner_gone(BEN)
+    assert reports.effects() == [], "another one's"
+    reports.owner_gone(ANNA)
+    pin, put = reports.effects()
+    assert isinstance(pin, PinBlobs)
+    assert pin.digests == (done(1).outputs[0].digest,)
+    assert isinstance(put, Persist)
+    reports.owner_gone(ANNA)
+    assert reports.effects() == [], "once is enough"
+    again = Reports()
+    again.load({record.key: record.value for record in put.records if isinstance(record, PutValue)}, 5.0)
+    assert again.due(5.0, anyone) == [(GIVEN.attempts[0].owner, report(GIVEN, 1, done(1)))]
+    again.drop(GIVEN.attempts[0])
+    assert again.effects() == [Persist((DropValue(outbox_key(GIVEN.attempts[0])),)), UnpinJob(pin.job)]
+
+
+def test_rows_of_the_outbox_that_nobody_can_read_are_left_alone():
+    reports = Reports()
+    reports.load({"outbox/1-x-1": b"rubbish", "deleted/x": b""}, 5.0)
+    assert not reports
+    assert reports.effects() == []
+
+
+def test_the_outbox_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "OUTBOX_REPORTS_MAX", 1)
+    reports = open_reports()
+    reports.add(ANNA, report(GIVEN, 2, done(2)), 10.0)
+    reports.owner_gone(ANNA)
+    assert len(stored(reports)) == 1
+
+
+def test_a_job_that_has_ended_leaves_nothing_in_the_outbox():
+    reports = open_reports()
+    reports.owner_gone(ANNA)
+    reports.effects()
+    reports.drop_job(JOB)
+    assert Persist((DropValue(outbox_key(GIVEN.attempts[0])),)) in reports.effects()
 
 
 def test_an_ended_job_wants_no_reports():

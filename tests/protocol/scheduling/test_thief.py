@@ -6,9 +6,10 @@ from random import Random
 from typing import Any
 
 from protocol import limits
-from protocol.effects import FetchBlobs, Inspect, Notice, Render, StopTask, Verify
+from protocol.effects import FetchBlobs, Inspect, Notice, Persist, Render, StopTask, Verify
 from protocol.events import (
     BlobsEnded,
+    Booted,
     DrainAsked,
     FrameProgressed,
     FrameRendered,
@@ -21,6 +22,7 @@ from protocol.events import (
 )
 from protocol.ids import LeaseId, PeerId, TaskId
 from protocol.jobs.results import FrameResult, Inspection
+from protocol.records import DropValue, PutValue
 from protocol.scheduling.thief import Thief
 from protocol.signals import SlotsUsed, SummaryChanged
 from protocol.wire.work import Granted, InspectReport, Lease, Nothing, Release, Renew, Report, Reported, Revoke, Steal, Wake
@@ -225,7 +227,45 @@ def test_reports_follow_the_job_to_another_owner():
     book = give(woken(), lease(1))
     finish(book, book.expect(Render).task, 1)
     book.feed(SummaryChanged(JOB, job_view(owner=BEN))).forget().wait(limits.REPORT_RESEND_S + 0.1)
-    assert len(sent(book, Report, BEN)) == 1
+    assert len(sent(book, Report, BEN)) == 2, "at once, and again when it is not thanked for"
+
+
+def test_an_owner_that_takes_over_is_told_at_once_what_is_in_flight_here():
+    book = give(woken(), lease(1, 2))
+    book.feed(SummaryChanged(JOB, job_view(owner=BEN, epoch=2)))
+    (renewal,) = sent(book, Renew, BEN)
+    assert [(row[1], row[3]) for row in renewal.leases] == [(JOB, (1, 2))]
+    book.feed(SummaryChanged(JOB, job_view(owner=BEN, epoch=2)))
+    assert sent(book, Renew, BEN) == []
+    finish(book, book.expect(Render, frame=1).task, 1)
+    assert sent(book, Report, BEN)
+
+
+def test_an_owner_that_was_overtaken_does_not_get_its_leases_back():
+    book = give(woken(), lease(1, owner=BEN))
+    book.feed(SummaryChanged(JOB, job_view(owner=ANNA)))  # an equal epoch, and a lesser peer
+    assert sent(book, Renew) == []
+
+
+def test_an_owner_that_has_started_again_is_told_when_it_speaks_of_the_job():
+    book = give(woken(), lease(1))
+    book.feed(changed(ANNA, "dead"), changed(ANNA, run_epoch=2))
+    assert sent(book, Renew) == []
+    book.feed(SummaryChanged(JOB, job_view()))
+    assert len(sent(book, Renew, ANNA)) == 1
+
+
+def test_what_ends_while_its_owner_is_gone_goes_into_the_outbox_and_reaches_the_next_owner_after_a_restart():
+    book = give(woken(), lease(1)).feed(changed(ANNA, "dead"))
+    finish(book, book.expect(Render).task, 1)
+    (put,) = [record for effect in book.take(Persist) for record in effect.records if isinstance(record, PutValue)]
+    again = begin().feed(Booted((), {put.key: put.value})).forget()
+    assert not again.machine.is_idle
+    again.feed(changed(ANNA, "dead"), SummaryChanged(JOB, job_view(owner=BEN, epoch=2))).wait(0.1)
+    (told,) = sent(again, Report, BEN)
+    again.feed(StreamReceived(BEN, Reported(JOB, told.attempt)))
+    assert any(isinstance(record, DropValue) for effect in again.take(Persist) for record in effect.records)
+    assert again.machine.is_idle
 
 
 def test_a_dead_owner_is_not_written_to_until_it_is_back():
