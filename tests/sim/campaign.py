@@ -20,6 +20,7 @@ from tests.sim.workload import Workload
 from tests.sim.world import Crashed, Host, Stuck, Unsafe, World
 
 CHAOS_S = 60.0
+DOWN_MAX = 4  # so many peers at most are down for good at once
 LIVENESS_S = 600.0
 Kind = Literal["ok", "crash", "safety", "liveness"]
 EXIT_CODES: dict[Kind, int] = {"ok": 0, "crash": 3, "safety": 4, "liveness": 5}
@@ -32,6 +33,8 @@ MUST_HAPPEN = (
     "fetches failed", "submissions refused: owner_elsewhere", "jobs accepted", "submissions retried",
     "frames committed by thieves", "wall clock jumps",
     "drains", "job_completed", "job_failed", "job_cancelled",
+    "owners killed", "deaths for good", "disks wiped", "torn tails", "job_taken_over", "job_handed_over", "job_yielded",
+    "late_facts",
 )  # fmt: skip
 
 
@@ -102,6 +105,9 @@ class Trouble:
 
     def _kill(self, host: Host) -> None:
         self._world.crash(host)
+        if self._random.random() < self._world.faults.for_good and sum(not one.is_up for one in self._world.hosts) <= DOWN_MAX:
+            self._world.trace.count("deaths for good")
+            return
         self._world.later(self._random.expovariate(1 / self._world.faults.restart_s), lambda: self._restart(host))
 
     def _cut_link(self) -> None:
@@ -117,13 +123,18 @@ class Trouble:
         up = self._world.up()
         if len(up) < 2:
             return
-        victims = up if self._random.random() < 0.03 else [self._random.choice(up)]
+        owners = [host for host in up if _owns(host)] if self._random.random() < self._world.faults.owner_crash else []
+        if owners:
+            self._world.trace.count("owners killed")
+        victims = up if self._random.random() < 0.03 else [self._random.choice(owners or up)]
         for host in victims:
             self._kill(host)
 
     def _restart(self, host: Host) -> None:
         if not host.is_up:
             self._world.trace.count("restarts")
+            if self._random.random() < self._world.faults.wipe:
+                self._world.wipe(host)
             self._world.trace.note(self._world.at, f"{host.name} starts again")
             self._world.boot(host)
 
@@ -229,6 +240,14 @@ def run(
         kind, message = "liveness", str(error)
     world.trace.note(world.at, f"{kind} {message}")
     return Outcome(seed, kind, message, world.trace.digest(), dict(world.trace.counts), world.trace.steps, world.at)
+
+
+def _owns(host: Host) -> bool:
+    """Whether a host owns a job that has not ended."""
+    node = host.node
+    return node is not None and any(
+        job.owner == host.peer and job.fold.accepted is not None and not job.fold.is_closed for job in node.ledger._jobs.values()
+    )
 
 
 def _committed_by_thief(world: World, host: Host, notice: Notice) -> None:

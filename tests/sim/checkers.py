@@ -62,11 +62,11 @@ class AcceptedIsNeverLost(Checker):
 
 
 class CommittedOnce(Checker):
-    """An owner commits one result per frame and generation, over all its restarts."""
+    """An owner commits one result per frame and generation, over all its restarts; with another disk it is another owner."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self.seen: dict[tuple[PeerId, JobId, int, int], tuple[AuthorId, int]] = {}
+        self.seen: dict[tuple[PeerId, int, JobId, int, int], tuple[AuthorId, int]] = {}
 
     def committed(self, host: Host, batch: list[Effect]) -> None:
         for effect in batch:
@@ -77,7 +77,7 @@ class CommittedOnce(Checker):
     def _frame(self, host: Host, ended: FrameEnded, job: JobId, fact: tuple[AuthorId, int]) -> None:
         if ended.result.failure is not None or self.world.authors[fact[0]] != host.peer:
             return
-        key = (host.peer, job, ended.frame, ended.generation)
+        key = (host.peer, self.world.stores[fact[0]], job, ended.frame, ended.generation)
         if self.seen.setdefault(key, fact) != fact:
             raise Unsafe(f"{host.name} committed frame {ended.frame} of {job[:6]} twice in generation {ended.generation}")
 
@@ -89,8 +89,8 @@ class CommittedBytesAreHeld(Checker):
         for effect in effects:
             for record in effect.records if isinstance(effect, Persist) else ():
                 fact = record.fact if isinstance(record, PutFact) else None
-                if fact is None or self.world.authors[fact.author] != host.peer:
-                    continue
+                if fact is None or host.node is None or fact.author != host.node.author:
+                    continue  # somebody else's, or its own of an earlier run that a wiped disk gets back
                 if isinstance(fact.body, FrameEnded):
                     self._held(host, fact.body)
 
@@ -237,10 +237,30 @@ def _job(world: World, job: JobId) -> str | None:
         return f"{owner.name} does not know that it owns it"
     if view.state not in FINAL_STATES:
         return f"{owner.name} says {view.state}: {view.frames}, {[reason.code for reason in view.waiting_because]}"
+    differs = _agree(world, job, fold)
+    if differs is not None:
+        return differs
     stale = [
         name for name, other in views.items() if other is not None and (other.state, other.frames) != (view.state, view.frames)
     ]
     return f"{stale} see another state than {view.state}" if stale else _ended(world, fold, view.state)
+
+
+def _agree(world: World, job: JobId, fold: JobFold) -> str | None:
+    """No fact of an accepted job is lost, and whoever holds the job says the same of every frame."""
+    for host in world.hosts:
+        lost = [key for key in host.disk.facts.get(job, {}) if fold.versions.get(key[0], 0) < key[1]]
+        if lost:
+            return f"{host.name} knows {len(lost)} facts that its owner does not know"
+        assert host.node is not None
+        theirs = host.node.ledger.fold(job)
+        if host.peer not in fold.replicas or theirs is None:
+            continue
+        if theirs.versions != fold.versions:
+            return f"{host.name} is a replica and holds {theirs.versions}, its owner {fold.versions}"
+        if theirs.winners != fold.winners:
+            raise Unsafe(f"{host.name} holds the same facts of {job[:6]} as its owner, and sees other winners")
+    return None
 
 
 def _ended(world: World, fold: JobFold, state: str) -> str | None:

@@ -42,6 +42,10 @@ class Faults:
     warning: float = 0.0
     drain_every_s: float = 0.0
     control: float = 0.0
+    owner_crash: float = 0.0  # how many of the crashes look for a peer that owns a job
+    for_good: float = 0.0  # how many of the killed stay down until the faults end
+    wipe: float = 0.0  # how many of the restarts find an empty disk, as far as nothing is lost by that
+    torn_tail: float = 0.0  # how many of the commits that a crash cuts are there in part
 
     @classmethod
     def draw(cls, random: Random) -> Faults:
@@ -62,6 +66,7 @@ class Faults:
             straggler=often(0.05), memory=often(0.05), poison=often(0.08), verify=often(0.04), fetch=often(0.1),
             progress=often(1.0), inspect_crash=often(0.3), broken_scene=often(0.2), warning=often(0.5),
             drain_every_s=every(15, 60), control=often(0.8),
+            owner_crash=often(1.0), for_good=often(0.5), wipe=often(0.3), torn_tail=often(0.6),
         )  # fmt: skip
 
 

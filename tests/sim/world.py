@@ -92,6 +92,7 @@ class Host:
     sealer: Sealer | None = None
     opener: Opener | None = None
     draining: bool = False
+    stores: int = 1  # disks that it has had
 
     @property
     def name(self) -> str:
@@ -116,6 +117,7 @@ class World:
         self.network = Network(self.random, faults)
         self.truths: dict[JobId, Truth] = {}
         self.authors: dict[AuthorId, PeerId] = {}  # who wrote under which name, over all runs
+        self.stores: dict[AuthorId, int] = {}  # and on which of its disks
         self.hosts = [self._host(index) for index in range(peers)]
         self.by_peer = {host.peer: host for host in self.hosts}
         self.by_address = {host.address: host for host in self.hosts}
@@ -170,7 +172,7 @@ class World:
             name=host.name, url=f"http://{host.address.host}:7480", version="0.1.0", slots_total=host.slots, slots_free=0
         )
         author = AuthorId(tokens.randbytes(8).hex())
-        self.authors[author] = host.peer
+        self.authors[author], self.stores[author] = host.peer, host.stores
         host.node = Node(
             NodeOptions(
                 me=host.peer, author=author, run_epoch=host.run, address=host.address,
@@ -198,7 +200,10 @@ class World:
 
     def crash(self, host: Host) -> None:
         """`kill -9`: what is durable stays. A commit under way may have reached the disk, or not; nobody was told."""
-        if host.committing and self.random.random() < self.faults.torn_commit:
+        if len(host.committing) > 1 and self.random.random() < self.faults.torn_tail:
+            self._make_durable(host, host.committing[: self.random.randint(1, len(host.committing) - 1)])
+            self.trace.count("torn tails")
+        elif host.committing and self.random.random() < self.faults.torn_commit:
             self._make_durable(host, host.committing)
             self.trace.count("commits that nobody heard of")
         elif host.committing:
@@ -208,6 +213,17 @@ class World:
         self.trace.count("crashes")
         self.trace.note(self.at, f"{host.name} is killed")
         self.on_crash(host)
+
+    def wipe(self, host: Host) -> None:
+        """A new disk, where that loses nothing: every acceptance and every blob of it is on another one too."""
+        others = [other.disk for other in self.hosts if other is not host]
+        facts = [(job, key) for job, kept in host.disk.facts.items() for key in kept]
+        kept = all(any(key in disk.facts.get(job, {}) for disk in others) for job, key in facts)
+        if kept and all(any(digest in disk.blobs for disk in others) for digest in host.disk.blobs):
+            host.disk = Disk()
+            host.stores += 1
+            self.trace.count("disks wiped")
+            self.trace.note(self.at, f"{host.name} has an empty disk")
 
     def up(self) -> list[Host]:
         """Hosts with a running process."""
