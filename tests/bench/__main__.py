@@ -18,6 +18,7 @@ from tests.bench.measured import Row, table
 BENCHES: Final = {
     "render": "one peer and three against one Blender: 48 frames of 320x180 at 4 samples",
     "membership": "failure detection, joins, faults and idle cost beside Debian's serf (root: it makes network namespaces)",
+    "rotation": "the mesh's key turned again and again while three peers render, then one peer left out",
     "flood": "10,000 bad datagrams a second against one of three peers while they render (root: in a network namespace)",
     "blobs": "memory of two daemons while a 2 GB scene is uploaded to one and fetched by the other",
 }
