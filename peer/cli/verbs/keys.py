@@ -37,7 +37,7 @@ def list_(invocation: Invocation) -> None:
     _show(invocation, invocation.client.get("/api/v1/keys"))
 
 
-@keys.command(epilog=examples("peerctl keygen --next mesh.key --out new.key && peerctl keys install new.key"))
+@keys.command(epilog=examples("peerctl keys install new.key", "peerctl keys install new.key --expel render7"))
 @click.argument("file", metavar="FILE")
 @click.option("--expel", multiple=True, metavar="PEER", help="Not for this peer (repeat for several).")
 @common

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protocol.effects import SendToSeed
+import pytest
+
+from protocol.effects import SendStream, SendToSeed
 from protocol.events import SeedsFound
+from protocol.ids import PeerId
 from protocol.membership.options import LAN
-from protocol.wire.gossip import Dead, Ping
+from protocol.wire.gossip import Dead, Ping, Suspect
 from protocol.wire.seal import Dropped
 from tests.protocol.membership.mesh import KEY, Mesh
 from tests.protocol.membership.rig import A, B, C, D, alive, at, knowing, next_ping, says, swim
@@ -91,3 +94,16 @@ def test_a_seed_that_is_reached_by_datagram_is_not_asked_by_stream() -> None:
     book.feed(says(A, Ping(9, None), alive(A)))
     book.wait(60)
     book.expect_no(SendToSeed)
+
+
+@pytest.mark.parametrize(("members", "least", "most"), [(4, 1.0, 1.0), (60, 0.03, 0.2)])
+def test_the_larger_the_mesh_the_fewer_ask_at_once_about_a_refused_connection(members: int, least: float, most: float) -> None:
+    """Each hearer with probability min(1, 3k/n), so that about three times as many as needed ask, whatever the size."""
+    asked, rounds = 0, 150
+    crowd = [PeerId(f"{number:064x}") for number in range(1, members)]
+    for seed in range(rounds):
+        book = knowing(A, B, seed=seed)
+        book.feed(*(says(B, alive(peer, address=at(C))) for peer in crowd)).forget()
+        book.feed(says(B, Suspect(A, 1, 1, B, True)))
+        asked += bool(book.take(SendStream, peer=A))
+    assert least <= asked / rounds <= most

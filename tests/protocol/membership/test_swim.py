@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from protocol.kernel import Now
 from protocol.signals import MemberChanged
 from protocol.wire.codec import encode_many
 from protocol.wire.gossip import Ack, Alive, Left, Ping, Suspect
-from tests.protocol.membership.rig import ME, SALT, A, B, alive, at, incarnation, knowing, mine, says, sent, state, swim
+from tests.protocol.membership.rig import ME, SALT, A, B, C, alive, at, incarnation, knowing, mine, says, sent, state, swim
 from tests.protocol.wire.strategies import datagram_messages, stream_gossip
 
 
@@ -58,8 +59,13 @@ def test_new_metadata_of_mine_is_announced_and_the_same_is_not() -> None:
 def test_a_mixed_mesh_speaks_the_highest_common_version() -> None:
     book = knowing(A)
     assert book.machine.common_version() == 1
-    book.feed(says(A, alive(B, versions=(1, 4))))
-    assert book.machine.common_version() == 1
+    book.machine._ctx.me = replace(book.machine._ctx.me, versions=(1, 5))
+    book.feed(says(A, alive(A, 2, versions=(1, 4)), alive(B, versions=(2, 3))))
+    assert book.machine.common_version() == 3
+    book.feed(says(A, Left(B, 1, 1)))
+    assert book.machine.common_version() == 4
+    book.feed(says(A, alive(C, versions=(7, 9))))
+    assert book.machine.common_version() == 1  # nothing in common: our lowest
 
 
 def test_leaving_is_said_to_everybody_and_ends() -> None:
