@@ -7,6 +7,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -17,7 +18,7 @@ from tests.waiting import wait_until
 
 LIBRARIES = Path("/usr/lib/fiu")
 PRELOADED = ("fiu_run_preload.so", "fiu_posix_preload.so")
-JOB = {"renderer": "null", "frames": "1-3", "settings": {"frame_ms": 1}}
+JOB: dict[str, Any] = {"renderer": "null", "frames": "1-3", "settings": {"frame_ms": 1}}
 
 
 def failing(mesh: Mesh) -> PeerProcess:

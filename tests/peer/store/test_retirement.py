@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from peer.ports import StoreBroken
-from peer.store import incoming
 from peer.store.folder import Store, open_store
 from peer.store.retirement import MARK, forget_pages, reason_of
 from protocol.ids import Digest
@@ -70,7 +69,7 @@ async def test_an_fsync_error_of_a_blob_retires_the_store_too(store: Store, data
 
     writer = await store.blobs.writer()
     await writer.write(b"x" * 100)
-    monkeypatch.setattr(incoming.os, "fsync", fails)
+    monkeypatch.setattr("peer.store.incoming.os.fsync", fails)
     with pytest.raises(StoreBroken):
         await writer.finish()
     monkeypatch.undo()

@@ -5,7 +5,8 @@ import pytest
 from aiohttp import web
 
 from tests.peer.cli.conftest import Peerctl
-from tests.peer.cli.fakemesh import FakeJob, FakeMesh, FakePeer
+from tests.peer.cli.fakejob import FakeJob
+from tests.peer.cli.fakemesh import FakeMesh, FakePeer
 
 
 @pytest.fixture

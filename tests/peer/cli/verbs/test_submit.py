@@ -10,7 +10,8 @@ from aiohttp import web
 
 from peer.cli import bounds
 from tests.peer.cli.conftest import Peerctl
-from tests.peer.cli.fakemesh import FakeJob, FakeMesh, FakePeer
+from tests.peer.cli.fakejob import FakeJob
+from tests.peer.cli.fakemesh import FakeMesh, FakePeer
 from tests.waiting import wait_until
 
 Program = Callable[..., subprocess.Popen[str]]
