@@ -398,10 +398,10 @@ class Daemon:
             return  # a goodbye would be taken for the other one's
         _log.info("draining", grace_s=self._settings.drain_grace_s)
         parts.engine.tell(DrainAsked(leave=False))
-        idle = await self._wait_for(lambda: node.thief.is_idle, self._settings.drain_grace_s)
+        idle = await self._wait_for(lambda: node.thief.may_leave, self._settings.drain_grace_s)
         if not idle:
             parts.engine.tell(GraceEnded())
-            await self._wait_for(lambda: node.thief.is_idle, STOP_S)
+            await self._wait_for(lambda: node.thief.may_leave, STOP_S)
         await self._wait_for(lambda: not node.ledger.waits_for_heirs(), min(self._settings.drain_grace_s, limits.HANDOVER_S))
         parts.engine.tell(DrainAsked(leave=True, for_good=self._for_good))
         await self._wait_for(lambda: node.swim.departed, LEAVE_S)

@@ -97,10 +97,10 @@ class Thief:
         known = [seconds for seconds in left if seconds is not None]
         return max(min(known, default=limits.BATCH_SECONDS_MAX), 1.0)
 
-    def fractions(self) -> list[tuple[JobId, int, float]]:
-        """(job, frame, lower bound of progress) of what is in the renderers."""
-        frames = [task for task in self._tasks.values() if task.at >= 0]
-        return [(task.held.lease.job, task.held.lease.frames[task.at], task.fraction) for task in frames]
+    @property
+    def may_leave(self) -> bool:
+        """Nothing is rendering or being verified, and nobody who could be told waits: the outbox keeps the rest."""
+        return not self._tasks and self._reports.next_at(self._reachable) is None
 
     # the machine
 

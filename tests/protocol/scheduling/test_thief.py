@@ -177,7 +177,7 @@ def test_progress_is_a_lower_bound():
     book = give(woken(), lease(1))
     task = book.expect(Render).task
     book.feed(FrameProgressed(task, 0.5), FrameProgressed(task, 0.2))
-    assert book.machine.fractions() == [(JOB, 1, 0.5)]
+    assert [(one.at, one.fraction) for one in book.machine._tasks.values()] == [(0, 0.5)]
 
 
 def test_the_same_lease_twice_is_one_lease():
@@ -278,6 +278,16 @@ def test_a_dead_owner_is_not_written_to_until_it_is_back():
 
 
 # draining
+
+
+def test_a_leaving_peer_does_not_wait_for_an_owner_that_is_gone_since_its_outbox_keeps_the_report():
+    book = give(woken(), lease(1))
+    finish(book, book.expect(Render).task, 1)
+    drained(book)
+    assert not book.machine.may_leave
+    book.feed(changed(ANNA, "left"))
+    assert book.machine.may_leave
+    assert not book.machine.is_idle
 
 
 def drained(book: Playbook) -> Any:
