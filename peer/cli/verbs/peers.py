@@ -31,7 +31,7 @@ def peers(invocation: Invocation, watch: bool) -> None:
 @common
 def peer(invocation: Invocation, peer: str) -> None:
     """Show PEER (an id, a unique prefix, or a name)."""
-    show_one(invocation, kind="Peer", item=_find(invocation, peer), fields=FIELDS)
+    show_one(invocation, kind="Peer", item=find_peer(invocation, peer), fields=FIELDS)
 
 
 @click.command(epilog=examples("peerctl drain render1"))
@@ -53,7 +53,7 @@ def undrain(invocation: Invocation, peer: str) -> None:
 def _switch(invocation: Invocation, text: str, verb: str, said: str) -> None:
     from peer.cli.client import part
 
-    found = _find(invocation, text)
+    found = find_peer(invocation, text)
     answer = invocation.client.send("POST", f"/api/v1/peers/{part(text_of(found, 'id'))}/{verb}")
     match invocation.format:
         case "json":
@@ -68,7 +68,7 @@ def _all(invocation: Invocation) -> list[dict[str, Any]]:
     return list(invocation.client.pages("/api/v1/peers", "peers"))
 
 
-def _find(invocation: Invocation, text: str) -> dict[str, Any]:
+def find_peer(invocation: Invocation, text: str) -> dict[str, Any]:
     """By id, then name, then prefix. Raises `CliError`: none, or several."""
     known = _all(invocation)
     exact = [peer for peer in known if peer.get("id") == text]

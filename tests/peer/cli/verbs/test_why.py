@@ -28,3 +28,26 @@ def test_json_is_a_contract(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) ->
 def test_nothing_holds_it_back(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:
     mesh.add("castle", [1])
     assert "nothing holds it back" in peerctl("why", "castle").out
+
+
+def test_why_a_peer_steals_nothing(peer: FakePeer, peerctl: Peerctl) -> None:
+    peer.draining = True
+    out = peerctl("why", peer.name).out
+    assert out.splitlines()[0] == f"peer {peer.name} takes no work"
+    assert f"peerctl undrain {peer.name}" in out
+    assert json.loads(peerctl("why", peer.name, "--json").out)["reasons"][0]["peer"] == peer.id
+
+
+def test_a_peer_that_takes_work_is_said_to(peer: FakePeer, peerctl: Peerctl) -> None:
+    assert peerctl("why", peer.id[:8]).out.strip() == f"peer {peer.name} takes work: nothing holds it back"
+
+
+def test_what_is_neither_a_job_nor_a_peer_is_not_found(peer: FakePeer, peerctl: Peerctl) -> None:
+    ran = peerctl("why", "nobody")
+    assert ran.code == 3
+    assert "nobody" in ran.err
+
+
+def test_a_job_goes_before_a_peer_of_the_same_name(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:
+    mesh.add(peer.name, [1])
+    assert f"job {peer.name}" in peerctl("why", peer.name).out
