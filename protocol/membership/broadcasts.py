@@ -53,8 +53,10 @@ class Broadcasts:
         if len(self._entries) > limits.BROADCASTS_MAX:
             self._drop(self._entries[-1])
 
-    def take(self, budget: int, *, limit: int) -> list[News]:
-        """News for one datagram of `budget` bytes, lengths included; each leaves the queue after `limit` transmits."""
+    def take(self, budget: int, *, limit: int, counted: bool = True) -> list[News]:
+        """News for one datagram of `budget` bytes, lengths included; each leaves the queue after `limit` transmits.
+
+        Not `counted` is what goes to somebody who probably does not hear it."""
         chosen: list[_Entry] = []
         for entry in self._entries:
             if budget < _SMALLEST:
@@ -62,7 +64,7 @@ class Broadcasts:
             if -entry.largest_first <= budget and len(chosen) < limits.DATAGRAM_PARTS_MAX // 2:
                 chosen.append(entry)
                 budget += entry.largest_first
-        for entry in chosen:
+        for entry in chosen if counted else ():
             self._drop(entry)
             if entry.transmits + 1 < limit:
                 self._insert(_Entry(entry.transmits + 1, entry.largest_first, entry.newest_first, entry.news))

@@ -65,10 +65,12 @@ class Context:
     def datagram(self, peer: PeerId | None, address: Address, *messages: DatagramMessage) -> None:
         """Send `messages`, and what is left of 1,400 bytes filled with news when the receiver is known here."""
         filling: list[DatagramMessage] = []
-        if peer is not None and self.members.get(peer) is not None and len(self.broadcasts):
+        member = None if peer is None else self.members.get(peer)
+        if member is not None and len(self.broadcasts):
             room = limits.DATAGRAM_PAYLOAD_BYTES_MAX - sum(encoded_size(message) for message in messages)
             limit = retransmit_limit(mult=self.options.retransmit_mult, live=self.members.live)
-            filling = [news for news in self.broadcasts.take(room, limit=limit) if news not in messages]
+            told = self.broadcasts.take(room, limit=limit, counted=member.state == "alive")
+            filling = [news for news in told if news not in messages]
         if messages or filling:
             self.emit(SendDatagram(address, peer, (*messages, *filling)))
 

@@ -48,6 +48,7 @@ class Member:
     retries: int = 0
     probed_extra_s: float = field(default=float("-inf"))
     accused_s: float = field(default=float("-inf"))
+    verdict_told_s: float = field(default=float("-inf"))
     stream_only: bool = False
     conflict_told: Alive | None = None
 

@@ -177,6 +177,9 @@ class Desk:
             self._accused(news.run_epoch, news.incarnation)
             return
         member = self._ctx.members.get(news.peer)
+        if member is not None and not member.up and (news.run_epoch, news.incarnation) <= member.order:
+            self._tell_verdict(member, news.accuser, now_s)
+            return
         # an accusation of a run that was never heard alive says nothing that could be checked
         if member is None or not member.up or news.run_epoch != member.run_epoch or news.incarnation < member.incarnation:
             return
@@ -186,6 +189,16 @@ class Desk:
             self._confirm(member, member.suspicion, news)
         if member.suspicion is not None and member.suspicion.settled(self.needed(member)):
             self._die(member, now_s)
+
+    def _tell_verdict(self, member: Member, accuser: PeerId, now_s: float) -> None:
+        """Somebody still accuses a member that has gone: it has missed the verdict. Not in the first moment after one, when
+        accusations are still on their way everywhere."""
+        hearer, wait_s = self._ctx.members.get(accuser), self._ctx.options.challenge_s
+        if hearer is not None and hearer.up and now_s - max(member.since_s, member.verdict_told_s) >= wait_s:
+            member.verdict_told_s = now_s
+            ids = member.peer, member.run_epoch, member.incarnation
+            verdict = Left(*ids) if member.state == "left" else Dead(*ids, self._ctx.me.peer)
+            self._ctx.datagram(hearer.peer, hearer.address, verdict)
 
     def _begin(self, member: Member, news: Suspect, now_s: float) -> None:
         was_alive = member.state == "alive"

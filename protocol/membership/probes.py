@@ -260,7 +260,7 @@ class Prober:
             self._only_by_stream(member)
             return
         if probe.indirect and not probe.refused:
-            self._ctx.awareness.worse(len(probe.helpers) - len(probe.nacked))
+            self._ctx.awareness.worse(min(1, len(probe.helpers) - len(probe.nacked)))
         self._desk.accuse(member, now_s, refused=probe.refused)
         if probe.refused and member.state == "suspect":
             self._recheck[member.peer] = now_s + self._ctx.options.refusals_apart_s

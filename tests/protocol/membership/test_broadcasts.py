@@ -26,6 +26,13 @@ def test_news_is_sent_as_often_as_the_limit_says_and_then_no_more() -> None:
     assert len(queue) == 0
 
 
+def test_what_goes_to_somebody_who_may_not_hear_it_does_not_count() -> None:
+    queue = Broadcasts()
+    queue.put(alive(A))
+    assert [queue.take(1_300, limit=1, counted=False) for _ in range(3)] == [[alive(A)]] * 3
+    assert [queue.take(1_300, limit=1) for _ in range(2)] == [[alive(A)], []]
+
+
 def test_newer_news_about_a_member_makes_the_older_pointless() -> None:
     queue = Broadcasts()
     for news in (alive(A), Suspect(A, 1, 1, B, False), alive(A, 2), Dead(A, 1, 2, B), Left(A, 1, 2)):

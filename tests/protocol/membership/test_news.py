@@ -217,6 +217,18 @@ def test_an_accusation_of_silence_makes_its_hearer_ask_the_accused_too_and_once_
     assert sent(book, Ping, to=A) == []
 
 
+@pytest.mark.parametrize("verdict", [Dead(A, 1, 1, B), Left(A, 1, 1)])
+def test_who_still_accuses_a_member_that_has_gone_is_told_the_verdict(verdict: Dead | Left) -> None:
+    book = knowing(A, B, C)
+    book.feed(says(B, verdict)).forget().feed(says(C, Suspect(A, 1, 1, C, True)))
+    assert book.out == []  # in the first moment everybody's accusations are still on their way
+    book.wait(5).forget()
+    book.feed(says(C, Suspect(A, 1, 1, C, True))).feed(says(C, Suspect(A, 1, 1, C, True)))
+    (told,) = sent(book, type(verdict), to=C)
+    assert (told.peer, told.run_epoch, told.incarnation) == (A, 1, 1)
+    assert state(book, A) == state(book.wait(5), A)
+
+
 def test_an_accuser_that_fails_to_reach_the_accused_again_says_so_again() -> None:
     book = knowing(A, B, C)
     book.silent = (A,)

@@ -133,15 +133,17 @@ def test_a_target_that_vanishes_in_mid_probe_is_nobody_s_concern() -> None:
 
 
 def test_missed_nacks_are_our_own_ill_health_and_nacks_are_not() -> None:
+    """However many are missing in one probe: helpers that died with the probed one must not slow us down for long."""
     book = knowing(A, B, C, D)
     ping, helpers = indirect(book, to=A)
+    book.silent = (A, B, C, D)  # no success heals what is looked for
     book.feed(*(says(helper, Nack(ping.seq)) for helper in helpers)).wait(0.55)
     assert (state(book, A), book.machine.health_score) == ("suspect", 0)
     book = knowing(A, B, C, D)
     ping, helpers = indirect(book, to=A)
     book.silent = (A, B, C, D)
     book.feed(says(helpers[0], Nack(ping.seq))).wait(0.55)
-    assert book.machine.health_score == 2
+    assert book.machine.health_score == 1
 
 
 def test_success_heals_and_a_late_loop_harms_and_every_wait_follows() -> None:

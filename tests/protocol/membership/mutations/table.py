@@ -53,8 +53,8 @@ MUTATIONS: Final[dict[int, Mutation]] = {
         "missed nacks, not nacks, are our own ill health",
         "membership/test_probes.py::test_missed_nacks_are_our_own_ill_health_and_nacks_are_not",
         _PROBES,
-        "self._ctx.awareness.worse(len(probe.helpers) - len(probe.nacked))",
-        "self._ctx.awareness.worse(len(probe.helpers))",
+        "self._ctx.awareness.worse(min(1, len(probe.helpers) - len(probe.nacked)))",
+        "self._ctx.awareness.worse(min(1, len(probe.helpers)))",
     ),
     5: _one(
         "a ping to a suspect carries the suspicion",
