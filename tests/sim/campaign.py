@@ -29,7 +29,7 @@ MUST_HAPPEN = (
     "datagrams lost", "datagrams doubled", "datagrams late", "datagrams blocked", "partitions", "links cut", "crashes",
     "failpoints", "restarts",
     "stream messages refused", "stream messages failed", "disk stalls", "commits lost", "commits that nobody heard of",
-    "frames_leased", "frames_requeued", "lease_expired", "duplicate_result", "frame_committed", "frame_failed",
+    "frames_leased", "frames_requeued", "duplicate_result", "frame_committed", "frame_failed",
     "fetches failed", "submissions refused: owner_elsewhere", "jobs accepted", "submissions retried",
     "frames committed by thieves", "wall clock jumps",
     "drains", "job_completed", "job_failed", "job_cancelled",
