@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocol.membership.mutations.planting import CLEAN, TOP, planted
+from tests.planting import TOP, planted, source_of
+from tests.protocol.membership.mutations.planting import CLEAN
 from tests.protocol.membership.mutations.table import MUTATIONS
 
 PROCESSES = 2
@@ -19,14 +20,8 @@ FAILED = 1  # pytest's code for tests that failed; a mistake that breaks an impo
 def test_every_behaviour_has_a_mistake_that_fits_the_source_exactly_once() -> None:
     assert sorted(MUTATIONS) == list(range(1, 41))
     for mutation in MUTATIONS.values():
-        source = (TOP / "protocol" / mutation.file).read_text(encoding="utf-8")
+        source = source_of(mutation.file)
         assert planted(source, mutation.edits) != source
-
-
-@pytest.mark.parametrize("text", ["a", "b b"])
-def test_an_old_text_that_is_missing_or_ambiguous_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="times"):
-        planted(text, [("b", "c")])
 
 
 @pytest.mark.slow
