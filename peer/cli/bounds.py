@@ -8,7 +8,8 @@ from typing import Final
 CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 30.0
 SEND_STALL_S: Final = 60.0  # an upload whose peer takes no byte for this long goes to the next host
-ACCEPT_TIMEOUT_S: Final = 600.0  # after the last byte of a scene: the peer makes two durable copies before it answers
+ACCEPT_TIMEOUT_S: Final = 90.0  # after the last byte of a scene: the peer makes two durable copies before it answers,
+ACCEPT_BYTES_PER_S: Final = 5_000_000  # and so much of the scene may take a second more
 REPLY_BYTES_MAX: Final = 64 * 2**20
 CHUNK_BYTES: Final = 256 * 1024
 NEARBY_S: Final = 1.0
@@ -20,6 +21,7 @@ BUSY_ATTEMPTS_MAX: Final = 5
 BUSY_WAIT_S: Final = 2.0  # when the peer names no Retry-After
 BUSY_WAIT_MAX_S: Final = 60.0  # a peer that asks for more is not waited for
 BUSY_TOTAL_S: Final = 180.0
+DOWN_WAIT_S: Final = 1.0  # between two rounds over hosts of which none answers
 
 # Waiting for a job
 POLL_FIRST_S: Final = 0.2

@@ -39,7 +39,9 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `body` makes a fresh iterable for each try; `length` its bytes. Every call of this API is idempotent."""
+    """One request. `body` makes a fresh iterable for each try. Every call of this API is idempotent.
+
+    `insists`: once a host may have taken it, it is sent again until one has answered."""
 
     method: str
     path: str
@@ -49,6 +51,7 @@ class Call:
     read_timeout_s: float = bounds.READ_TIMEOUT_S
     send_timeout_s: float = bounds.CONNECT_TIMEOUT_S
     any_status: bool = False
+    insists: bool = False
 
     @property
     def target(self) -> str:
@@ -88,11 +91,11 @@ def part(text: str) -> str:
 
 
 class _Down(Exception):
-    """This host did not answer; the next may. `slow`: it took the request and stayed silent."""
+    """This host did not answer; the next may. `begun`: it was connected to; `slow`: then it stayed silent."""
 
-    def __init__(self, reason: str, *, slow: bool = False) -> None:
+    def __init__(self, reason: str, *, begun: bool, slow: bool = False) -> None:
         super().__init__(reason)
-        self.slow = slow
+        self.begun, self.slow = begun, slow
 
 
 class MeshClient:
@@ -150,7 +153,7 @@ class MeshClient:
 
     def request(self, call: Call) -> Reply:
         """Ask the hosts in turn; wait for busy ones within bounds. Raises `CliError`."""
-        return self._patiently(lambda: self._over_hosts(lambda host: self._whole(host, call)))
+        return self._patiently(lambda: self._over_hosts(lambda host: self._whole(host, call)), insists=call.insists)
 
     @contextmanager
     def stream(self, call: Call) -> Iterator[urllib3.BaseHTTPResponse]:
@@ -161,13 +164,15 @@ class MeshClient:
         finally:
             response.close()
 
-    def _patiently(self, once: Callable[[], T]) -> T:
+    def _patiently(self, once: Callable[[], T], *, insists: bool = False) -> T:
         try:
             return once()
-        except Busy as busy:
+        except (Busy, Unreachable) as error:
+            if isinstance(error, Unreachable) and not (insists and error.begun):
+                raise
             from peer.cli.patience import try_again
 
-            return try_again(busy, once, self._say)
+            return try_again(error, once, self._say, insists=insists)
 
     def _over_hosts(self, ask: Callable[[Host], T]) -> T:
         down: list[tuple[str, _Down]] = []
@@ -186,14 +191,14 @@ class MeshClient:
             except CliError as error:
                 if host.url not in self._strangers or error.exit_code is not Exit.UNAUTHORISED:
                     raise
-                down.append((host.url, _Down(f"{error.what} ({error.remedy})")))  # of another mesh, as likely as not
+                down.append((host.url, _Down(f"{error.what} ({error.remedy})", begun=True)))  # of another mesh, as likely as not
                 continue
             if host != self._current and len(down) > 0:
                 self._say(f"{down[0][0]} does not answer; going on with {host.url}")
             self._current = host
             self._nearby = None  # a conversation that has begun stays in its mesh
             return answer
-        raise busy[0] if busy else self._unreachable(down)
+        raise min(busy, key=_wish) if busy else self._unreachable(down)
 
     def _in_turn(self, *, more: Callable[[], bool]) -> Iterator[Host]:
         """The hosts, the one that answered last first; where none has answered and `more` is wanted, those nearby."""
@@ -208,23 +213,23 @@ class MeshClient:
 
     def _unreachable(self, down: list[tuple[str, _Down]]) -> CliError:
         tried = "; ".join(f"{url}: {gone}" for url, gone in down)
+        begun = any(gone.begun for _, gone in down)
         if any(gone.slow for _, gone in down):
-            return Unreachable(
-                Exit.TIMED_OUT, "no peer answered in time", why=tried, remedy="try again, or name another peer: -H HOST"
-            )
+            remedy = "try again, or name another peer: -H HOST"
+            return Unreachable(Exit.TIMED_OUT, "no peer answered in time", begun=begun, why=tried, remedy=remedy)
         remedy = (
             "start a peer: peerd, or name one: -H HOST"
             if not self._named
             else "is peerd running there? name another peer: -H HOST"
         )
-        return Unreachable(Exit.UNREACHABLE, "no peer can be reached", why=tried, remedy=remedy)
+        return Unreachable(Exit.UNREACHABLE, "no peer can be reached", begun=begun, why=tried, remedy=remedy)
 
     def _whole(self, host: Host, call: Call) -> Reply:
         response = self._sent(host, call)
         try:
             body = response.read(bounds.REPLY_BYTES_MAX + 1, decode_content=True)
         except HTTPError as error:
-            raise _Down(f"the answer broke off ({error})") from None
+            raise _Down(f"the answer broke off ({error})", begun=True) from None
         finally:
             response.close()
         reply = Reply(host.url, response.status, response.headers, body)
@@ -254,7 +259,8 @@ class MeshClient:
         except SSLError as error:
             raise _unverified(host, error) from None
         except (HTTPError, OSError) as error:
-            raise _Down(_reason(error), slow=isinstance(error, ReadTimeoutError)) from None
+            begun = not isinstance(error, NewConnectionError | ConnectTimeoutError)
+            raise _Down(_reason(error), begun=begun, slow=isinstance(error, ReadTimeoutError)) from None
 
     def _sent_once(self, host: Host, call: Call) -> urllib3.BaseHTTPResponse:
         return self._pool(host).urlopen(
@@ -299,6 +305,10 @@ def _make_pool(host: Host) -> urllib3.PoolManager:
         context.check_hostname = False
         return ListeningManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1, ssl_context=context, assert_hostname=False)
     return ListeningManager(maxsize=bounds.DOWNLOADS_AT_ONCE + 1, ssl_context=context)
+
+
+def _wish(busy: Busy) -> float:
+    return bounds.BUSY_WAIT_S if busy.retry_after_s is None else busy.retry_after_s
 
 
 def _refuse(reply: Reply) -> None:

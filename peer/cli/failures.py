@@ -49,7 +49,11 @@ class Busy(CliError):
 
 
 class Unreachable(CliError):
-    """No host answered at all."""
+    """No host answered at all. `begun`: one was connected to, and may have done what was asked."""
+
+    def __init__(self, exit_code: Exit, what: str, *, begun: bool = False, why: str = "", remedy: str = "") -> None:
+        super().__init__(exit_code, what, why=why, remedy=remedy)
+        self.begun = begun
 
 
 _EXITS: Mapping[int, Exit] = {

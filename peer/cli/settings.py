@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -63,7 +63,7 @@ def load(*, hosts: Sequence[str] = (), cacert: str | None = None, environ: Mappi
     token = _token(env)
     authority = _authority(cacert or env.get("PEERCTL_CACERT") or None)
     local = _local_peer(data_dir)
-    texts = [text for text in hosts if text] or [part.strip() for part in env.get("PEERCTL_HOST", "").split(",") if part.strip()]
+    texts = _listed(hosts) or _listed([env.get("PEERCTL_HOST", "")])
     if len(texts) > bounds.HOSTS_MAX:
         raise CliError(Exit.USAGE, f"{len(texts)} hosts were named; at most {bounds.HOSTS_MAX} are tried")
     config_dir = _config_dir()
@@ -76,6 +76,10 @@ def load(*, hosts: Sequence[str] = (), cacert: str | None = None, environ: Mappi
         discovery=_discovery(env),
         config_dir=config_dir,
     )
+
+
+def _listed(texts: Iterable[str]) -> list[str]:
+    return [part.strip() for text in texts for part in text.split(",") if part.strip()]
 
 
 def child_environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ def send_json(invocation: Invocation, document: Mapping[str, Any], *, key: str) 
     """Submit a job without files. Returns the acceptance. Raises `CliError`."""
     data = json.dumps(document).encode()
     headers = {"Content-Type": "application/json", "Content-Length": str(len(data)), "Idempotency-Key": key}
-    call = Call("POST", _PATH, headers=headers, body=lambda: [data], read_timeout_s=bounds.ACCEPT_TIMEOUT_S)
+    call = Call("POST", _PATH, headers=headers, body=lambda: [data], read_timeout_s=bounds.ACCEPT_TIMEOUT_S, insists=True)
     return invocation.client.request(call).json()
 
 
@@ -43,8 +43,9 @@ def send_form(
         def body() -> Iterable[bytes]:
             return form.chunks(lambda sent: gauge.update(sent, total=form.file_bytes))
 
+        wait_s = bounds.ACCEPT_TIMEOUT_S + form.file_bytes / bounds.ACCEPT_BYTES_PER_S
         call = Call(
-            "POST", _PATH, headers=headers, body=body, read_timeout_s=bounds.ACCEPT_TIMEOUT_S, send_timeout_s=bounds.SEND_STALL_S
+            "POST", _PATH, headers=headers, body=body, read_timeout_s=wait_s, send_timeout_s=bounds.SEND_STALL_S, insists=True
         )
         return invocation.client.request(call).json()
 

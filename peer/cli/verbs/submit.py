@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from peer.cli import bounds
-from peer.cli.failures import CliError, Exit
+from peer.cli.failures import Busy, CliError, Exit, Unreachable
 from peer.cli.invocation import Invocation
 from peer.cli.jobref import remember
 from peer.cli.jobview import COLUMNS
@@ -134,6 +134,10 @@ def submit(
             "interrupted before a peer had accepted the job",
             remedy=f"submit again; with --idempotency-key {key} it cannot become two jobs",
         ) from None
+    except (Busy, Unreachable) as error:
+        if isinstance(error, Busy) or error.begun:
+            error.remedy += f"; submitted again with --idempotency-key {key} it cannot become two jobs"
+        raise
     remember(invocation.settings.state_dir, job=text_of(job, "id"), host=invocation.client.url)
     _accepted(invocation, job, quiet=after.stays)
     if after.stays:

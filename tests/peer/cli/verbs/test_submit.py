@@ -225,6 +225,54 @@ def test_a_host_that_dies_in_mid_upload_makes_no_second_job(mesh: FakeMesh, peer
     assert [seen.peer for seen in mesh.seen if seen.method == "POST"] == ["first", "second"]
 
 
+def test_a_mesh_that_goes_down_with_our_submission_gets_it_again_under_its_key(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "DOWN_WAIT_S", 0.01)
+    lost = [0]
+
+    async def lose_the_answer(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "POST" and lost[0] < 3:
+            lost[0] += 1
+            assert request.transport is not None
+            request.transport.abort()
+        return None
+
+    mesh.mishaps.append(lose_the_answer)
+    ran = peerctl("submit", scene)
+    assert ran.code == 0, ran.err
+    keys = [seen.headers["Idempotency-Key"] for seen in mesh.seen if seen.method == "POST"]
+    assert len(keys) == 4
+    assert len(set(keys)) == len(mesh.jobs) == 1
+
+
+def test_where_no_peer_was_ever_there_nobody_waits(peerctl: Peerctl) -> None:
+    ran = peerctl("submit", "--renderer", "null", "-f", "1-2", "-H", "127.0.0.1:1,127.0.0.1:2")
+    assert ran.code == 7
+    assert "http://127.0.0.1:1: connection refused; http://127.0.0.1:2: connection refused" in ran.err
+    assert "trying again" not in ran.err
+    assert "--idempotency-key" not in ran.err
+
+
+def test_what_ends_without_an_answer_names_the_key(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounds, "DOWN_WAIT_S", 0.01)
+    monkeypatch.setattr(bounds, "BUSY_TOTAL_S", 0.05)
+
+    async def lose_the_answer(request: web.Request) -> web.StreamResponse | None:
+        if request.method == "POST":
+            assert request.transport is not None
+            request.transport.abort()
+        return None
+
+    mesh.mishaps.append(lose_the_answer)
+    ran = peerctl("submit", scene)
+    key = next(seen.headers["Idempotency-Key"] for seen in mesh.seen if seen.method == "POST")
+    assert ran.code == 7
+    assert f"submitted again with --idempotency-key {key} it cannot become two jobs" in ran.err
+
+
 def test_two_submissions_draw_two_keys_and_a_given_key_gives_one_job(
     mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path
 ) -> None:
