@@ -38,7 +38,7 @@ def outcome(seed: int) -> tuple[int, Counter[str], str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_after_any_chaos_the_living_agree_and_nothing_was_vacuous() -> None:
+def test_after_any_chaos_the_living_agree_and_nothing_was_vacuous(capsys: pytest.CaptureFixture[str]) -> None:
     happened: Counter[str] = Counter()
     broken: dict[int, str] = {}
     with ProcessPoolExecutor(PROCESSES, mp_context=get_context("fork")) as pool:
@@ -46,7 +46,8 @@ def test_after_any_chaos_the_living_agree_and_nothing_was_vacuous() -> None:
             happened += counts
             if fault:
                 broken[seed] = fault
-    print(f"{SEEDS} seeds: {dict(happened.most_common())}")
+    with capsys.disabled():  # also when it passes: the log shows that it was not vacuous
+        print(f"\nchaos in membership, {SEEDS} seeds: {dict(happened.most_common())}")
     assert broken == {}
     assert [what for what in NEEDED if happened[what] < SEEDS // 20] == []
 
