@@ -66,9 +66,10 @@ class EngineMesh:
         return answer
 
     async def control(
-        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False
-    ) -> JobView:
-        answer = await self._engine.ask(lambda request: ControlAsked(request, job, action, value, frames, include_done))
+        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False,
+        replaces: int | None = None,
+    ) -> JobView:  # fmt: skip
+        answer = await self._engine.ask(lambda request: ControlAsked(request, job, action, value, frames, include_done, replaces))
         assert isinstance(answer, JobView)
         return answer
 
@@ -151,6 +152,12 @@ class EngineMesh:
         if spec is None:
             raise NotFound("no_such_job", f"this peer does not hold job {job}")
         return spec
+
+    def scene(self, job: JobId) -> Manifest:
+        scene = self._node.scene(job)
+        if scene is None:
+            raise NotFound("no_such_job", f"this peer does not hold job {job}")
+        return scene
 
     def explain(self, job: JobId) -> list[Reason]:
         return self._node.explain(job)

@@ -225,8 +225,9 @@ class Mesh(Protocol):
         ...
 
     async def control(
-        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False
-    ) -> JobView:
+        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False,
+        replaces: int | None = None,
+    ) -> JobView:  # fmt: skip
         """Steer a job that this peer owns; elsewhere the request is forwarded to `where(job)` first."""
         ...
 
@@ -256,7 +257,13 @@ class Mesh(Protocol):
         """A done frame's outputs, or a failed one's log (outputs empty); None while there is neither."""
         ...
 
-    def spec(self, job: JobId) -> JobSpec: ...
+    def spec(self, job: JobId) -> JobSpec:
+        """What a job that is held here was asked for as. Raises NotFound (`no_such_job`)."""
+        ...
+
+    def scene(self, job: JobId) -> Manifest:
+        """Its files. Raises NotFound (`no_such_job`)."""
+        ...
 
     def explain(self, job: JobId) -> list[Reason]:
         """Why this job waits, is held or failed, per requirement and per peer."""

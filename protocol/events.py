@@ -92,7 +92,8 @@ class SubmitAsked:
 
 @dataclass(frozen=True, slots=True)
 class ControlAsked:
-    """A client steers a job. `frames` restricts a retry; `value` is the register's new value.
+    """A client steers a job. `frames` restricts a retry, `replaces` names the generation that it is to replace (None: each
+    frame's own); `value` is the register's new value.
 
     Back: Reply with `views.JobView`."""
 
@@ -102,6 +103,7 @@ class ControlAsked:
     value: str = ""
     frames: str | None = None
     include_done: bool = False
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

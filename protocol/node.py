@@ -22,6 +22,7 @@ from protocol.events import DatagramReceived, Event, StreamFailed, StreamReceive
 from protocol.health.directory import Directory
 from protocol.health.health import Health
 from protocol.ids import Address, AuthorId, JobId, PeerId
+from protocol.jobs.manifest import Manifest
 from protocol.jobs.spec import JobSpec
 from protocol.kernel import Machine, Now
 from protocol.keyring.keyring import Keyring
@@ -198,6 +199,11 @@ class Node:
         """A held job's specification."""
         fold = self.ledger.fold(job)
         return None if fold is None else fold.spec
+
+    def scene(self, job: JobId) -> Manifest | None:
+        """A held job's files."""
+        fold = self.ledger.fold(job)
+        return None if fold is None or fold.accepted is None else fold.accepted.manifest
 
     def explain(self, job: JobId) -> list[Reason]:
         """Why a job waits, is held or failed."""

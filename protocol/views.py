@@ -71,6 +71,7 @@ class JobView:
     destination: str = ""
     delivered: int = 0
     conflicts: int = 0  # frames whose name in the destination was another file's, which was kept
+    generation: int = 0  # the highest that any frame was asked for in
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,18 @@ def send_json(invocation: Invocation, document: Mapping[str, Any], *, key: str) 
     return invocation.client.request(call).json()
 
 
+def send_again(invocation: Invocation, path: str, *, key: str) -> dict[str, Any]:
+    """Submit what the mesh has already. Returns the acceptance. Raises `CliError`."""
+    call = Call(
+        "POST",
+        path,
+        headers={"Content-Length": "0", "Idempotency-Key": key},
+        read_timeout_s=bounds.ACCEPT_TIMEOUT_S,
+        insists=True,
+    )
+    return invocation.client.request(call).json()
+
+
 def send_form(
     invocation: Invocation, fields: Sequence[tuple[str, str]], files: Sequence[FilePart], *, key: str
 ) -> dict[str, Any]:

@@ -39,12 +39,16 @@ class Resume(BaseModel):
 
 
 class Retry(BaseModel):
-    """`frames` restricts it (default: all that failed or are held); `include_done` renders finished ones again."""
+    """`frames` restricts it (default: all that failed or are held); `include_done` renders finished ones again.
+
+    With `replaces` (the job's `generation`, as it was seen) only frames of that generation or an older one are moved, so that a
+    request that is repeated does not render them twice."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     frames: str | None = Field(None, max_length=limits.FRAMES_TEXT_CHARS_MAX)
     include_done: bool = False
+    replaces: int | None = Field(None, ge=0, le=limits.GENERATIONS_MAX)
 
 
 class Change(BaseModel):
@@ -124,8 +128,10 @@ async def retry_job(request: web.Request) -> web.StreamResponse:
         body = validated(Retry, await read_object(request, empty=True))
         if body.frames is not None:
             parse_frames(body.frames)
-        mesh = site_of(request).mesh
-        return as_json(job_json(await mesh.control(view.id, "retry", frames=body.frames, include_done=body.include_done)))
+        after = await site_of(request).mesh.control(
+            view.id, "retry", frames=body.frames, include_done=body.include_done, replaces=body.replaces
+        )
+        return as_json(job_json(after))
 
     return await at_owner(request, handle)
 

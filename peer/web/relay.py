@@ -31,6 +31,7 @@ PASSED_ON: Final = (
     "traceparent",
     "tracestate",
 )
+KEY: Final = web.RequestKey("key", str)  # drawn here for a request without one, so that every peer that is asked gets the same
 KEPT_BACK: Final = frozenset({"date", "server", "x-request-id", "connection", "transfer-encoding", "keep-alive"})
 TRY_NEXT: Final = frozenset({404, 502, 503, 504})
 
@@ -48,7 +49,7 @@ async def at_holder(request: web.Request, handle: JobHandler) -> web.StreamRespo
     holders = site.mesh.where(view.id)
     if site.mesh.me in holders or forwarded_by(request) is not None:
         return await handle(request, view)
-    return await relay(request, holders, path_of(request, view.id), what=f"job {view.name or view.id[:12]}")
+    return await relay(request, holders, path_of(request, view.id), what=_named(view), otherwise=_remedy(view))
 
 
 async def at_owner(request: web.Request, handle: JobHandler) -> web.StreamResponse:
@@ -61,7 +62,7 @@ async def at_owner(request: web.Request, handle: JobHandler) -> web.StreamRespon
     if not alive and site.mesh.me in holders:
         return await handle(request, view)
     others = [peer for peer in dict.fromkeys([*alive, *holders]) if peer != site.mesh.me]
-    return await relay(request, others, path_of(request, view.id), what=f"job {view.name or view.id[:12]}")
+    return await relay(request, others, path_of(request, view.id), what=_named(view), otherwise=_remedy(view))
 
 
 def path_of(request: web.Request, name: str) -> str:
@@ -72,8 +73,20 @@ def path_of(request: web.Request, name: str) -> str:
     return "/".join(parts[1:]) + (f"?{query}" if query else "")
 
 
-async def relay(request: web.Request, peers: Sequence[PeerId], path: str, *, what: str) -> web.StreamResponse:
-    """The answer of the first of `peers` that has one. Raises `Unavailable` (`peers_unreachable`) naming who was asked."""
+def _named(view: JobView) -> str:
+    return f"job {view.name or view.id[:12]}"
+
+
+def _remedy(view: JobView) -> str:
+    holders = ", ".join(peer[:12] for peer in dict.fromkeys([view.owner, *view.replicas]))
+    return f"; it is kept by {holders}: start one of them again, or ask a peer that can reach one"
+
+
+async def relay(
+    request: web.Request, peers: Sequence[PeerId], path: str, *, what: str, otherwise: str = ""
+) -> web.StreamResponse:
+    """The answer of the first of `peers` that has one. Raises `Unavailable` (`peers_unreachable`) naming who was
+    asked, and what to do `otherwise`."""
     site = site_of(request)
     if forwarded_by(request) is not None:
         raise Unavailable("passed_on_already", f"{what} is not on this peer any more", retry_after_s=1.0)
@@ -92,7 +105,7 @@ async def relay(request: web.Request, peers: Sequence[PeerId], path: str, *, wha
         asked.append(peer[:12])
     raise Unavailable(
         "peers_unreachable",
-        f"no peer that holds {what} answers (asked: {', '.join(asked) or 'none is alive'})",
+        f"no peer that holds {what} answers (asked: {', '.join(asked) or 'none is alive'}){otherwise}",
         retry_after_s=5.0,
     )
 
@@ -111,6 +124,8 @@ async def _ask(
 def passed_headers(request: web.Request) -> list[tuple[str, str]]:
     """What the next peer must know: the caller's conditions, its role and name, and the id of this request."""
     kept = [(name, request.headers[name]) for name in PASSED_ON if name in request.headers]
+    if KEY in request and "Idempotency-Key" not in request.headers:
+        kept.append(("Idempotency-Key", request[KEY]))
     mine = [
         (ROLE_HEADER, request.get(ROLE, "")),
         (SUBMITTER_HEADER, submitter_of(request)),

@@ -20,6 +20,7 @@ from peer.web import (
     metrics,
     pages,
     peers,
+    resubmission,
     shapes,
     simple,
     submission,
@@ -116,6 +117,15 @@ _JOBS: Final = (
         "Render failed or held frames again.",
         _JOB,
         body=jobs.Retry,
+    ),
+    Route(
+        "POST",
+        "/api/v1/jobs/{job}/resubmit",
+        resubmission.resubmit_job,
+        "submitter",
+        "A new job from this one's specification and scene.",
+        (Answer(202, "Accepted; Location names it", shapes.Accepted),),
+        body=jobs.Nothing,
     ),
     Route(
         "GET",

@@ -89,6 +89,7 @@ class Job(TypedDict):
     only_on: str | None
     destination: str | None
     delivered: Delivery
+    generation: int
 
 
 class Jobs(TypedDict):
@@ -379,6 +380,7 @@ def job_json(view: JobView) -> Job:
         "only_on": view.only_on,
         "destination": view.destination or None,
         "delivered": {"frames": view.delivered, "conflicts": view.conflicts},
+        "generation": view.generation,
     }
 
 

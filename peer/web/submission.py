@@ -85,10 +85,10 @@ async def submit_job(request: web.Request) -> web.StreamResponse:
         case "multipart/form-data":
             with site.uploads.one():
                 spec, manifest = await _from_form(request)
-                return _accepted(await accept(request, spec, manifest, key=key))
+                return accepted(await accept(request, spec, manifest, key=key))
         case "application/json":
             spec, manifest = await _from_json(request, site)
-            return _accepted(await accept(request, spec, manifest, key=key))
+            return accepted(await accept(request, spec, manifest, key=key))
         case _:
             detail = "send multipart/form-data (curl -F) or application/json"
             raise Refused(415, "unsupported_media_type", detail, headers={"Accept": "multipart/form-data, application/json"})
@@ -141,7 +141,8 @@ def parse_fields(fields: Mapping[str, str], labels: Sequence[str]) -> JobSpec:
     return validated(JobSpec, values)
 
 
-def _accepted(submitted: Submitted) -> web.Response:
+def accepted(submitted: Submitted) -> web.Response:
+    """202 with the job; a header says that it was there already."""
     headers = {"Location": f"/api/v1/jobs/{submitted.job.id}"}
     if not submitted.created:
         headers["Idempotency-Replayed"] = "true"

@@ -76,13 +76,18 @@ def _retry(fold: JobFold, asked: ControlAsked, now: Now) -> list[Body] | Refusal
         wanted = _named(fold, asked)
     except Invalid as error:
         return error
+    if asked.replaces is not None and asked.replaces > fold.highest:
+        text = f"the job's frames were rendered in generations 0 to {fold.highest}; there is no {asked.replaces} to replace"
+        return Invalid("no_such_generation", text)
     foreign = [frame for frame in wanted if frame not in fold.frames]
     if foreign:
         return Invalid("no_such_frame", f"frame {foreign[0]} is not one of the job's frames {format_frames(fold.frames)[:200]}")
     moved = [frame for frame in wanted if fold.is_failed(frame) or (asked.include_done and fold.is_done(frame))]
     by_generation: dict[int, list[int]] = {}
     for frame in moved:
-        by_generation.setdefault(fold.generation(frame) + 1, []).append(frame)
+        generation = fold.generation(frame)
+        if asked.replaces is None or generation <= asked.replaces:
+            by_generation.setdefault(1 + (generation if asked.replaces is None else asked.replaces), []).append(frame)
     return [Retried(format_frames(frames), generation, now.wall_ms) for generation, frames in sorted(by_generation.items())]
 
 

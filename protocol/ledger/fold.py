@@ -52,6 +52,7 @@ class JobFold:
         self.winners: dict[int, FrameEnded] = {}
         self.failures: dict[int, list[FrameEnded]] = {}
         self.retries: list[Retried] = []
+        self.highest = 0  # the highest generation that any frame was asked for in
         self.registers: dict[Register, Control] = {}
         self.closed: Closed | None = None
         self.frames: Frames | None = None
@@ -153,6 +154,7 @@ class JobFold:
 
     def _fold_retried(self, retried: Retried) -> None:
         self.retries.append(retried)
+        self.highest = max(self.highest, retried.generation)
         for frame in parse_frames(retried.frames):
             self._generations[frame] = max(self._generations.get(frame, 0), retried.generation)
             self._settle(frame)

@@ -85,4 +85,4 @@ def job_version(view: JobView) -> tuple[object, ...]:
     waiting = tuple(reason.code for reason in view.waiting_because)
     has_work = view.frames.pending > 0 or view.state == "inspecting"
     standing = (view.state, view.owner, view.epoch, view.replicas, view.priority, view.error)
-    return *standing, held, waiting, has_work, view.frames.total
+    return *standing, held, waiting, has_work, view.frames.total, view.generation

@@ -44,6 +44,7 @@ def view(fold: JobFold, activity: Activity, *, copies: int) -> JobView:
         started_ms=_started(fold, activity), finished_ms=fold.closed.wall_ms if fold.closed and is_final else None,
         copies=copies, only_on=accepted.only_on, version=fold.changes,
         destination=spec.destination or "", delivered=fold.delivered, conflicts=len(fold.conflicts),
+        generation=fold.highest,
     )  # fmt: skip
 
 

@@ -180,12 +180,13 @@ class FakeMesh:
             job.view = replace(job.view, state="failed" if counts.failed else "completed", finished_ms=self._clock_ms)
 
     async def control(
-        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False
-    ) -> JobView:
+        self, job: JobId, action: ControlAction, *, value: str = "", frames: str | None = None, include_done: bool = False,
+        replaces: int | None = None,
+    ) -> JobView:  # fmt: skip
         kept = self.kept.get(job)
         if kept is None:
             raise Unavailable("not_owner", "this peer does not own the job")
-        self.note(f"job_{action}", job, value=value, frames=frames, include_done=include_done)
+        self.note(f"job_{action}", job, value=value, frames=frames, include_done=include_done, replaces=replaces)
         match action:
             case "pause":
                 kept.view = replace(kept.view, state="paused")
@@ -237,6 +238,9 @@ class FakeMesh:
 
     def spec(self, job: JobId) -> JobSpec:
         return self.kept[job].spec
+
+    def scene(self, job: JobId) -> Manifest:
+        return self.kept[job].manifest
 
     def explain(self, job: JobId) -> list[Reason]:
         return list(self.kept[job].view.waiting_because)

@@ -83,6 +83,7 @@ async def test_a_job_is_accepted_and_seen_by_every_view(bench: Bench):
         assert (await bench.mesh.locate(text)).id == job
     assert bench.mesh.where(job) == [ME]
     assert bench.mesh.spec(job) == SPEC
+    assert bench.mesh.scene(job) == EMPTY
     assert bench.journal.commits > 0
 
 
@@ -119,6 +120,8 @@ async def test_a_job_that_nobody_knows_is_looked_for_and_then_not_found(bench: B
     assert refused.value.code == "no_such_job"
     with pytest.raises(NotFound):
         bench.mesh.spec(JobId("ab" * 16))
+    with pytest.raises(NotFound):
+        bench.mesh.scene(JobId("ab" * 16))
 
 
 async def test_a_prefix_of_two_jobs_is_a_conflict_that_shows_them(bench: Bench, monkeypatch: pytest.MonkeyPatch):

@@ -145,6 +145,7 @@ def test_an_unknown_job_is_nowhere():
     assert node.frames(JOB, state=None, after=None, limit=1) == []
     assert node.explain(JOB) == []
     assert node.spec(JOB) is None
+    assert node.scene(JOB) is None
     assert [type(one) for one in node.handle(LocateAsked(RequestId("r"), JOB), NOW)] == [Reply]
 
 

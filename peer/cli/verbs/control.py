@@ -50,8 +50,11 @@ def cancel(invocation: Invocation, job: str) -> None:
 @common
 def retry(invocation: Invocation, job: str, frames: str | None, include_done: bool) -> None:
     """Try the failed frames of JOB again."""
+    found = find_job(invocation, job)
     body: dict[str, Any] = {"frames": frames} if frames else {}
-    _act(invocation, find_job(invocation, job), "retry", body | ({"include_done": True} if include_done else {}))
+    body |= {"include_done": True} if include_done else {}
+    body |= {"replaces": found["generation"]} if isinstance(found.get("generation"), int) else {}
+    _act(invocation, found, "retry", body)
 
 
 @click.command(epilog=examples("peerctl priority castle 90"))

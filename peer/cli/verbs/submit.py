@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from peer.cli import bounds
-from peer.cli.failures import Busy, CliError, Exit, Unreachable
+from peer.cli.acceptance import After, accept, staying
 from peer.cli.invocation import Invocation
-from peer.cli.jobref import remember
-from peer.cli.jobview import COLUMNS
 from peer.cli.options import common, examples
-from peer.cli.tables import count, print_table, short, text_of
-
-if TYPE_CHECKING:
-    from peer.cli.harvest import Harvest
 
 _HELP = """Submit SCENE (a .blend file) and print its job.
 
@@ -64,43 +56,14 @@ def _fields(function: Any) -> Any:
     return function
 
 
-@dataclass(frozen=True, slots=True)
-class _After:
-    """What is done once the job is accepted."""
-
-    wait: bool
-    follow: bool
-    folder: Path | None
-    silent_s: float
-    timeout_s: float | None
-
-    @property
-    def stays(self) -> bool:
-        return self.wait or self.follow or self.folder is not None
-
-
 @click.command(help=_HELP, epilog=_EPILOG)
 @click.argument("scene", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @_fields
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeat for more.")
 @click.option("--setting", "settings", multiple=True, metavar="KEY=JSON", help="A setting of the renderer (repeat).")
 @click.option("--asset", "assets", multiple=True, metavar="[NAME=]PATH", help="A file or folder that the scene uses (repeat).")
-@click.option("--idempotency-key", metavar="KEY", help="Submitting again with it gives the same job; default: a random one.")
-@click.option("--wait", is_flag=True, help="Wait until the job ends; the exit code says how.")
-@click.option("--follow", is_flag=True, help="Like --wait, and print what happens to each frame.")
-@click.option(
-    "--fetch",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Wait, and fetch frames as they finish.",
-)
-@click.option(
-    "--timeout", "timeout_s", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait no longer than this (exit 8)."
-)
-@click.option("--patience", "silent_s", type=click.FloatRange(min=0), default=bounds.PATIENCE_S, show_default=True,
-              metavar="SECONDS", help="While waiting: how long no peer at all may answer.")  # fmt: skip
 @common
+@staying
 def submit(
     invocation: Invocation,
     /,
@@ -109,39 +72,18 @@ def submit(
     settings: tuple[str, ...],
     assets: tuple[str, ...],
     idempotency_key: str | None,
-    wait: bool,
-    follow: bool,
-    folder: Path | None,
-    timeout_s: float | None,
-    silent_s: float,
+    after: After,
     **fields: str | None,
 ) -> None:
     """Send the job, remember it as @last, and stay with it if asked to."""
-    import secrets
-
     if scene is None and fields["renderer"] != "null":
         raise click.UsageError("a SCENE is missing (only --renderer null does without)", click.get_current_context())
     given: dict[str, Any] = {name: value for name, value in fields.items() if value is not None}
     if scene is not None:
         given.setdefault("name", scene.stem)
-    key = idempotency_key or secrets.token_hex(16)
-    after = _After(wait, follow, folder, silent_s, timeout_s)
-    try:
-        job = _send(invocation, scene, given, labels=labels, settings=_settings(settings), assets=assets, key=key)
-    except KeyboardInterrupt:
-        raise CliError(
-            Exit.INTERRUPTED,
-            "interrupted before a peer had accepted the job",
-            remedy=f"submit again; with --idempotency-key {key} it cannot become two jobs",
-        ) from None
-    except (Busy, Unreachable) as error:
-        if isinstance(error, Busy) or error.begun:
-            error.remedy += f"; submitted again with --idempotency-key {key} it cannot become two jobs"
-        raise
-    remember(invocation.settings.state_dir, job=text_of(job, "id"), host=invocation.client.url)
-    _accepted(invocation, job, quiet=after.stays)
-    if after.stays:
-        _stay(invocation, job, after)
+    found = _settings(settings)
+    accept(invocation, lambda key: _send(invocation, scene, given, labels=labels, settings=found, assets=assets, key=key),
+           idempotency_key, after)  # fmt: skip
 
 
 def _send(
@@ -190,74 +132,3 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, Any]:
         except ValueError:
             found[key] = text
     return found
-
-
-def _accepted(invocation: Invocation, job: dict[str, Any], *, quiet: bool) -> None:
-    durability = job.get("durability")
-    copies = count(durability, "copies")
-    text = f"accepted by {short(text_of(job, 'owner')) or invocation.client.url}" + (
-        f", on {copies} peer{'s' if copies != 1 else ''}" if copies else ""
-    )
-    if quiet:
-        invocation.screen.say(f"job {text_of(job, 'id')} {text}")
-        return
-    match invocation.format:
-        case "json":
-            invocation.screen.document("Submission", job)
-        case "name":
-            invocation.screen.data(text_of(job, "id"))
-        case "table" | "wide":
-            invocation.screen.data(f"job {text_of(job, 'id')} {text}")
-
-
-def _stay(invocation: Invocation, job: dict[str, Any], after: _After) -> None:
-    from peer.cli.following import how_to_follow
-
-    try:
-        last, code = _until_it_ends(invocation, job, after)
-    except KeyboardInterrupt:
-        raise CliError(
-            Exit.INTERRUPTED, f"interrupted; the job {text_of(job, 'id')} goes on", remedy=how_to_follow(job)
-        ) from None
-    _finished(invocation, last, followed=after.follow)
-    click.get_current_context().exit(int(code))
-
-
-def _until_it_ends(invocation: Invocation, job: dict[str, Any], after: _After) -> tuple[dict[str, Any], Exit]:
-    from peer.cli.eventstream import event_line
-    from peer.cli.following import EventTail, Patience, watch_job
-    from peer.cli.jobview import ended, outcome
-    from peer.cli.progress import meter
-
-    def show(event: dict[str, Any]) -> None:
-        invocation.screen.data(json.dumps(event) if invocation.format == "json" else event_line(event))
-
-    tail = EventTail(invocation, job) if after.follow else None
-    last = job
-    harvest = _harvest(invocation, job, after.folder) if after.folder is not None else None
-    with meter(invocation.screen, text_of(job, "name") or "frames") as gauge:
-        for last in watch_job(invocation, job, gauge, Patience(silent_s=after.silent_s, total_s=after.timeout_s)):
-            if tail is not None:
-                tail.new(show)
-            if harvest is not None:
-                harvest.gather(last)
-    code = ended(last) or Exit.OK
-    invocation.screen.say(outcome(last))
-    return last, harvest.end(code) if harvest is not None else code
-
-
-def _harvest(invocation: Invocation, job: dict[str, Any], folder: Path) -> Harvest:
-    from peer.cli.harvest import Harvest
-
-    return Harvest(invocation, job, folder)
-
-
-def _finished(invocation: Invocation, job: dict[str, Any], *, followed: bool) -> None:
-    match invocation.format:
-        case "json":
-            if not followed:
-                invocation.screen.document("Job", job)
-        case "name":
-            invocation.screen.data(text_of(job, "id"))
-        case "table" | "wide":
-            print_table(invocation.screen, [job], COLUMNS, wide=invocation.format == "wide")

@@ -62,6 +62,7 @@ class FakeJob:
             "priority": int(self.spec.get("priority", 50)),
             "owner": self.owner,
             "epoch": 1,
+            "generation": 0,
             "replicas": [self.owner],
             "frames": {
                 "total": len(self.frames),

@@ -259,8 +259,12 @@ class FakePeer:
             return problem(422, "no_scene", "a scene is missing")
         job = self.mesh.add(spec.get("name", "untitled"), list(range(int(match[1]), int(match[2]) + 1)), **spec)
         job.files, job.owner = files, self.id
-        self.mesh.keys[key] = job.id
-        return self._accepted(job)
+        return self._once(key, lambda: job)
+
+    def _once(self, key: str, make: Callable[[], FakeJob]) -> web.Response:
+        if key not in self.mesh.keys:
+            self.mesh.keys[key] = make().id
+        return self._accepted(self.mesh.jobs[self.mesh.keys[key]])
 
     async def _form(self, request: web.Request, files: dict[str, bytes]) -> dict[str, Any]:
         spec: dict[str, Any] = {}
@@ -324,6 +328,8 @@ class FakePeer:
                 job.state = "queued" if job.state == "paused" else job.state
             case "cancel":
                 job.state = "cancelled"
+            case "resubmit":
+                return self._once(request.headers["Idempotency-Key"], lambda: self.mesh.add(job.name, job.frames, **job.spec))
             case "retry":
                 job.failed.clear()
                 job.failing = frozenset()

@@ -90,6 +90,7 @@ async def test_a_job_as_json(peer: WebPeer):
         "only_on": None,
         "destination": None,
         "delivered": {"frames": 0, "conflicts": 0},
+        "generation": 0,
     }
     described = await (await peer.client.get("/openapi.json")).json()
     jsonschema.validate(body, {"$ref": "#/components/schemas/Job", "components": described["components"]})
@@ -108,7 +109,7 @@ async def test_steering(peer: WebPeer):
     assert await post("pause") == "paused"
     assert await post("pause", json={}) == "paused"
     assert await post("resume", json={"accept": ["missing_image"]}) == "queued"
-    assert await post("retry", json={"frames": "1-2", "include_done": True}) == "queued"
+    assert await post("retry", json={"frames": "1-2", "include_done": True, "replaces": 4}) == "queued"
     response = await peer.client.patch(
         f"/api/v1/jobs/{job}", json={"priority": 90, "on_warning": "accept", "accept": "newer_blender"}
     )
@@ -126,7 +127,8 @@ async def test_steering(peer: WebPeer):
         ("job_on_warning", "accept"),
         ("job_accept", "newer_blender"),
     ]
-    assert next(row.fields["frames"] for row in peer.mesh.log if row.event == "job_retry") == "1-2"
+    retried = next(row.fields for row in peer.mesh.log if row.event == "job_retry")
+    assert (retried["frames"], retried["replaces"]) == ("1-2", 4)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +138,7 @@ async def test_steering(peer: WebPeer):
         ("POST", "retry", {"frames": "9-1"}, "bad_frames", None),
         ("POST", "retry", {"frames": 3}, "bad_field", "frames"),
         ("POST", "retry", {"include_done": "yes"}, "bad_field", "include_done"),
+        ("POST", "retry", {"replaces": -1}, "bad_field", "replaces"),
         ("POST", "resume", {"accept": "../x"}, "bad_field", "accept"),
         ("PATCH", "", {"priority": 101}, "bad_field", "priority"),
         ("PATCH", "", {"priority": "high"}, "bad_field", "priority"),

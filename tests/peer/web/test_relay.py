@@ -31,7 +31,8 @@ async def test_nobody_left_is_503_and_names_who_was_asked(farm: Farm):
     farm.down.add(one.mesh.me)
     for response in (await two.client.get(f"/api/v1/jobs/{job}/frames/1"), await two.client.post(f"/api/v1/jobs/{job}/pause")):
         document = await problem_of(response, 503, "peers_unreachable")
-        assert one.mesh.me[:12] in document["detail"]
+        assert f"asked: {one.mesh.me[:12]}" in document["detail"]
+        assert f"kept by {one.mesh.me[:12]}: start one of them again" in document["detail"]
         assert "Retry-After" in response.headers
     two.mesh.alive.clear()
     document = await problem_of(await two.client.get(f"/api/v1/jobs/{job}/frames/1"), 503, "peers_unreachable")

@@ -15,8 +15,11 @@ from protocol.ledger.fold import JobFold
 from tests.protocol.making import JOB, WOOD, accepted, begun, ended, failed, fence, folded, inspected, spec
 
 
-def asked(fold: JobFold, action: Any, value: str = "", frames: str | None = None, *, include_done: bool = False) -> Any:
-    return control_facts(fold, ControlAsked(RequestId("r"), JOB, action, value, frames, include_done), Now(1.0, 2))
+def asked(
+    fold: JobFold, action: Any, value: str = "", frames: str | None = None, *, include_done: bool = False,
+    replaces: int | None = None,
+) -> Any:  # fmt: skip
+    return control_facts(fold, ControlAsked(RequestId("r"), JOB, action, value, frames, include_done, replaces), Now(1.0, 2))
 
 
 def test_a_control_says_what_is_to_be_and_saying_it_again_changes_nothing():
@@ -72,6 +75,24 @@ def test_a_repeated_rerender_does_not_bump_twice():
     (bump,) = asked(fold, "retry", include_done=True)
     again = folded(*begun(), ended(1, 1), bump)
     assert asked(again, "retry", include_done=True) == []
+
+
+def test_a_rerender_that_names_what_it_replaces_is_the_same_however_often_it_is_said():
+    first = [*begun(), ended(1, 1), ended(2, 2)]
+    (bump,) = asked(folded(*first), "retry", include_done=True, replaces=0)
+    assert bump == Retried("1-2", 1, 2)
+    done_again = folded(*first, bump, ended(1, 3, generation=1))
+    assert done_again.highest == 1
+    assert asked(done_again, "retry", include_done=True, replaces=0) == [], "frame 1 was rendered again meanwhile"
+    assert asked(done_again, "retry", include_done=True) == [Retried("1", 2, 2)]
+
+
+def test_a_named_generation_replaces_every_older_one_too():
+    fold = folded(*begun(), ended(1, 1), ended(2, 2), Retried("2", 1, 1), ended(2, 3, generation=1))
+    assert asked(fold, "retry", include_done=True, replaces=1) == [Retried("1-2", 2, 2)]
+    refused = asked(fold, "retry", include_done=True, replaces=2)
+    assert isinstance(refused, Invalid)
+    assert refused.code == "no_such_generation"
 
 
 def test_a_retry_that_cannot_be_says_why():

@@ -35,7 +35,7 @@ def test_retry_names_its_frames(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl
     peerctl("retry", "castle", "-f", "2-3", "--include-done")
     peerctl("retry", "castle")
     bodies = [seen.json for seen in mesh.seen if seen.path.endswith("/retry")]
-    assert bodies == [{"frames": "2-3", "include_done": True}, {}]
+    assert bodies == [{"frames": "2-3", "include_done": True, "replaces": 0}, {"replaces": 0}]
 
 
 def test_priority(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:
