@@ -1,4 +1,8 @@
-"""What holds for every test: under CI a test that needs a real program, such as Blender, may not be skipped."""
+"""What holds for every test: drawn examples are the same in every run of the same tests, and under CI a test that needs a real
+program, such as Blender, may not be skipped.
+
+`--hypothesis-profile wide` draws other examples each time, and fifty times as many: for a night, or after a change of a decoder.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,16 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 NEEDS = ("blender", "consul", "dnsmasq", "namespaces")  # markers of tests with real things
 UNDER_CI = "skipped, and under CI that is a failure: install what the test needs, or mend the reason: "
+
+# No deadline and no complaint about slow examples: a busy machine is no defect.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", _PATIENT, derandomize=True, database=None)
+settings.register_profile("wide", _PATIENT, max_examples=5_000, print_blob=True)
+settings.load_profile("repeatable")
 
 
 @pytest.hookimpl(wrapper=True)

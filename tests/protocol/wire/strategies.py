@@ -9,10 +9,12 @@ from protocol.access.keys import KeyRecord
 from protocol.access.roles import ROLES
 from protocol.ids import Address, AttemptId, AuthorId, Digest, Fence, JobId, LeaseId, PeerId
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, make_manifest
+from protocol.jobs.parcels import Parcel, Placed
 from protocol.jobs.results import Capabilities, Failure, FrameResult, Inspection, Output, SceneWarning
 from protocol.ledger.facts import Fact, FrameEnded, Owner, ReplicaSet
 from protocol.wire import gossip as g
 from protocol.wire import work as w
+from protocol.wire.delivery import Carried, Carry
 from protocol.wire.keys import KeyGiven, KeysHeld
 
 
@@ -84,7 +86,14 @@ manifests: st.SearchStrategy[Manifest] = st.just(EMPTY) | st.lists(
 ).map(lambda files: make_manifest(files[0].name, files))
 failures = st.builds(Failure, st.sampled_from(["scene", "crash", "timeout", "infrastructure"]), texts(100))
 outputs = st.builds(
-    Output, texts(9), file_names, digests, hexes(32), st.integers(0, 2**40), *[st.integers(0, 9_999)] * 3, texts(9)
+    Output,
+    texts(9),
+    file_names,
+    digests,
+    hexes(32),
+    st.integers(0, limits.SCENE_BYTES_MAX),
+    *[st.integers(0, 9_999)] * 3,
+    texts(9),
 )
 results = st.builds(FrameResult, few(outputs, 2), st.none(), seconds, texts(9), st.none() | digests) | st.builds(
     FrameResult, st.just(()), failures, seconds, texts(9), st.none() | digests
@@ -181,4 +190,19 @@ key_messages = st.one_of(
     st.builds(KeysHeld, few(fingerprints), st.tuples(epochs, fingerprints), few(fingerprints), st.booleans()),
     st.builds(KeyGiven, st.binary(min_size=32, max_size=32), st.none() | few(peers)),
 )
-messages = st.one_of(datagram_messages, stream_gossip, work_messages, key_messages)
+plain_names = st.sampled_from(["0001.png", "film/0002.exr", "å/b c.tif", "a/b/c/d"])
+
+
+@st.composite
+def parcels(draw: st.DrawFn) -> Parcel:
+    """A name for each output, all different."""
+    names = tuple(draw(st.lists(plain_names, max_size=2, unique=True)))
+    return Parcel(draw(frames), draw(generations), names, tuple(draw(outputs) for _ in names), tuple(draw(few(hexes(32)))))
+
+
+placed = st.builds(Placed, frames, generations, few(plain_names))
+delivery_messages = st.one_of(
+    st.builds(Carry, jobs, uint64, texts(9), st.just("") | plain_names, st.booleans(), few(parcels()), few(peers)),
+    st.builds(Carried, jobs, uint64, few(placed), texts(9), texts(9)),
+)
+messages = st.one_of(datagram_messages, stream_gossip, work_messages, key_messages, delivery_messages)

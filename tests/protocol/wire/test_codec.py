@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import msgpack
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from protocol import limits
@@ -14,12 +14,14 @@ from protocol.wire import codec
 from protocol.wire.codec import decode, decode_many, encode, encode_many, encoded_size
 from protocol.wire.gossip import Ack, Alive, GossipMessage, Ping, StreamAck, Suspect
 from protocol.wire.work import WorkMessage
+from tests.fuzzing import examples
 from tests.protocol.wire.strategies import datagram_messages, messages, stream_gossip
 
 PEER = PeerId("ab" * 32)
 ALIVE = Alive(PEER, 3, 4, b"nonce678", Address("10.0.0.1", 7000), 7001, b"meta", (1, 1))
 PING = Ping(2**64 - 1, PEER, Suspect(PEER, 1, 2, PEER, True))
-thorough = settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+thorough = examples(400)
+KINDS = {*get_args(GossipMessage), *get_args(WorkMessage)}
 
 
 @thorough
@@ -29,9 +31,20 @@ def test_every_message_survives_the_round_trip(message: Any) -> None:
 
 
 def test_no_message_is_forgotten_and_no_tag_is_used_twice() -> None:
-    kinds = {*get_args(GossipMessage), *get_args(WorkMessage)}
-    assert set(codec._WRITERS) == kinds
-    assert len(codec._READERS) == len(kinds)
+    assert set(codec._WRITERS) == KINDS
+    assert len(codec._READERS) == len(KINDS)
+
+
+def test_every_kind_of_message_is_among_those_that_are_drawn() -> None:
+    drawn: set[type[Any]] = set()
+
+    @settings(max_examples=1_500, phases=[Phase.generate], derandomize=True, database=None)
+    @given(messages)
+    def draw(message: Any) -> None:
+        drawn.add(type(message))
+
+    draw()
+    assert drawn == KINDS
 
 
 @thorough

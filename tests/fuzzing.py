@@ -1,0 +1,81 @@
+"""Input from outside, drawn at random: what the tests of decoders share."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+USUAL: Final = 100  # examples of a test that says nothing, in the profile of every day
+
+
+def examples(count: int) -> settings:
+    """So many examples in the profile of every day, and as many more in a wider one."""
+    return settings(max_examples=max(1, count * settings().max_examples // USUAL))
+
+
+digits = st.sampled_from(
+    ["0", "00", "9" * 20, "1" + "0" * 400, "7" * 5_000, "-1", "+1", "1e999", "\u0661\u0662", "\u00b2", "1_0"]
+)
+odd_texts = st.sampled_from(
+    ["", " ", "\0", "\n", "a\r\nb", "\ud800", "\udcff", "\x85", "[", "[::1", "%", "%zz", "..", "/", "\\", '"', "x" * 5_000]
+)
+texts: st.SearchStrategy[str] = st.text(max_size=40) | digits | odd_texts
+"""Any text, halves of surrogate pairs and thousands of digits among it."""
+
+_atoms = (
+    st.none() | st.booleans() | st.integers() | st.sampled_from([2**63, -(2**63) - 1, 10**400, -(10**400)]) | st.floats() | texts
+)
+json_values: st.SearchStrategy[Any] = st.recursive(
+    _atoms, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=12
+)
+"""Whatever `json.loads` may return, infinities included."""
+
+deep_json: st.SearchStrategy[str] = st.builds(
+    lambda depth, pair: pair[0] * depth + "1" + pair[1] * depth,
+    st.sampled_from([20, 33, 120, 199, 260, 500, 930, 960, 985, 991, 2_000, 100_000]),
+    st.sampled_from([("[", "]"), ('{"a":', "}")]),
+)
+"""One value inside many others: some that a reader takes, and some at which it gives up."""
+
+
+@st.composite
+def changed(draw: st.DrawFn, whole: bytes) -> bytes:
+    """`whole` with a few bytes flipped, and perhaps cut short, doubled in part, or longer."""
+    data = bytearray(whole)
+    for _ in range(draw(st.integers(1, 3))):
+        match draw(st.sampled_from(["flip", "cut", "insert", "repeat"])):
+            case "flip" if data:
+                data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+            case "cut":
+                del data[draw(st.integers(0, len(data))) :]
+            case "repeat":
+                at = draw(st.integers(0, len(data)))
+                data[at:at] = data[: draw(st.integers(0, len(data)))]
+            case _:
+                at = draw(st.integers(0, len(data)))
+                data[at:at] = draw(st.binary(max_size=6))
+    return bytes(data)
+
+
+def with_one(draw: st.DrawFn, whole: Any, foreign: Any) -> Any:
+    """A copy of `whole` (lists and dicts) in which one value, at any depth, is `foreign`, or is gone."""
+    if not whole or not isinstance(whole, list | dict) or draw(st.integers(0, 4)) == 0:
+        return foreign
+    keys = list(whole) if isinstance(whole, dict) else list(range(len(whole)))
+    key = draw(st.sampled_from(keys))
+    copy = whole.copy()
+    if isinstance(copy, dict) and draw(st.integers(0, 5)) == 0:
+        del copy[key]
+    else:
+        copy[key] = with_one(draw, whole[key], foreign)
+    return copy
+
+
+@st.composite
+def spoilt(draw: st.DrawFn, whole: Any) -> Any:
+    """`whole` with up to two values replaced by something else that JSON can say."""
+    for _ in range(draw(st.integers(0, 2))):
+        whole = with_one(draw, whole, draw(json_values))
+    return whole
