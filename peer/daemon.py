@@ -47,6 +47,7 @@ from peer.render.blender import BlenderOptions
 from peer.render.blendfile import check_version, read_header
 from peer.render.find import Surroundings, find_renderers
 from peer.render.verify import ChildVerifier
+from peer.renderers import RendererWatch
 from peer.scene import DefaultScene
 from peer.selfchecks import SelfChecks
 from peer.settings import Settings
@@ -73,7 +74,6 @@ from protocol.events import (
     DrainAsked,
     GraceEnded,
     LoopLagged,
-    RenderersFound,
     SeedsFound,
     StreamFailed,
     StreamReceived,
@@ -274,7 +274,7 @@ class Daemon:
                 others.append(group.create_task(self._admin_key(parts, node), name="admin key"))
                 await self._first_key(others[-1])
                 self._announce(parts, node.me)
-                others.append(group.create_task(self._find_renderers(parts), name="renderers"))
+                others.append(group.create_task(self._watch_renderers(parts, node), name="renderers"))
                 await self._until_stopped(parts, node)
                 parts.log.close()
                 await runner.cleanup()
@@ -339,21 +339,21 @@ class Daemon:
             parts.client, parts.server, tell=parts.engine.tell, turned=lambda found: self._show_authority(parts, found)
         )
 
-    async def _find_renderers(self, parts: _Parts) -> None:
+    async def _watch_renderers(self, parts: _Parts, node: Node) -> None:
         """Probe while serving already: a peer without a renderer joins, says so, and serves."""
         settings = self._settings
         options = BlenderOptions(
             scratch_dir=settings.data_dir / "scratch", registry_dir=settings.data_dir / "renderers",
             environ=inherited_environment(), slots=settings.slots,
         )  # fmt: skip
-        found = await find_renderers(settings.renderer, options, Surroundings(program=settings.blender))
-        parts.workshop.renderers.update({capabilities.renderer: renderer for renderer, capabilities in found.renderers})
-        parts.checks.renderers = tuple(f"{c.renderer} {c.version} ({c.home})" for _, c in found.renderers)
-        parts.checks.reasons = found.missing
-        parts.checks.soon()
-        parts.engine.tell(RenderersFound(tuple(c for _, c in found.renderers), found.missing))
-        fields = {"found": list(parts.checks.renderers), "missing": list(found.missing)}
-        parts.hands.notice(Notice("renderers_found", "info" if found.renderers else "warning", fields=fields))
+        watch = RendererWatch(
+            find=lambda: find_renderers(settings.renderer, options, Surroundings(program=settings.blender)),
+            workshop=parts.workshop, checks=parts.checks, tell=parts.engine.tell, on_notice=parts.hands.notice,
+            is_idle=lambda: node.thief.free_slots == settings.slots, soon_s=limits.RENDERERS_SOON_S,
+            again_s=limits.RENDERERS_AGAIN_S, quiet_s=limits.ASK_TIMEOUT_S,
+        )  # fmt: skip
+        parts.workshop.on_renderer_failed = watch.failed
+        await watch.run()
 
     async def _gauge(self, node: Node) -> None:
         """Figures that are read rather than counted."""

@@ -68,6 +68,7 @@ class Workshop:
         tell: Callable[[Event], None],
     ) -> None:  # fmt: skip
         self.renderers = dict(renderers)
+        self.on_renderer_failed: Callable[[str], None] = lambda name: None
         self._verifier = verifier
         self._blobs = blobs
         self._folder = folder
@@ -117,6 +118,16 @@ class Workshop:
                 bench.session = bench.key = None
             elif bench.taking_up is not None and bench.taking_up[0] == task:
                 bench.taking_up[1].cancel()
+
+    async def equip(self, renderers: Mapping[str, Renderer]) -> None:
+        """Use these, by name, from now on. One that gives way is closed, its sessions too: nothing may run in them."""
+        replaced = [old for name, old in self.renderers.items() if renderers.get(name, old) is not old]
+        self.renderers.update(renderers)
+        for bench in self._benches if replaced else ():
+            if not bench.running:
+                await self._close_session(bench)
+        for old in replaced:
+            await _ignoring(old.close())
 
     def _queue(self, effect: Render | Inspect) -> None:
         self._under_way.add(effect.task)
@@ -170,6 +181,8 @@ class Workshop:
             bench.taking_up = None
 
     def _refuse(self, effect: Render | Inspect, failure: Failure, log: Digest | None = None, log_size: int = 0) -> None:
+        if failure.kind == "renderer":
+            self.on_renderer_failed(effect.settings.renderer)
         if isinstance(effect, Inspect):
             self._end_inspect(effect.task, Inspection(error=failure))
         else:

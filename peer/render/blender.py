@@ -56,7 +56,8 @@ class BlenderRenderer:
     """A `Renderer` (see `peer.ports`) over one Blender. `command` is the program, or the Python that has `bpy`.
 
     Invariants: every process that it started is in the registry, and ends with `close`; an idle process has no command
-    under way; scenes never run their scripts, so that a process may open one after the other.
+    under way; scenes never run their scripts, so that a process may open one after the other; every process is of the
+    version that was probed.
     """
 
     def __init__(self, command: tuple[str, ...], home: Home, options: BlenderOptions) -> None:
@@ -75,12 +76,14 @@ class BlenderRenderer:
         self._idle: list[DriverProcess] = []
         self._all: set[DriverProcess] = set()
         self._closed = False
+        self._version: str | None = None
 
     async def probe(self) -> Capabilities:
         """See `Renderer.probe`. Also ends what a crashed daemon left behind. The process stays, warm."""
         for pid in await asyncio.to_thread(self._registry.reap):
             log.warning("ended a renderer that a crashed daemon left behind", pid=pid)
         process = await self._take(None)
+        self._version = process.version
         hello = (await process.ask({"do": "hello"})).result
         await self._give_back(process)
         engines = [str(name) for name in hello["engines"]]
@@ -175,6 +178,9 @@ class BlenderRenderer:
         if problem:
             self._all.discard(process)
             raise RendererMissing(missing_text(problem, self.home))
+        if self._version not in (None, process.version):
+            await self._discard(process)
+            raise RendererMissing(f"Blender {process.version} has taken the place of {self._version}, which was probed here")
         return process
 
     async def _give_back(self, process: DriverProcess) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, assert_never, get_args
 
-from peer.ports import Renderer, RendererMissing
+from peer.ports import Renderer, RendererMissing, RenderFailed
 from peer.render.blender import BlenderOptions, BlenderRenderer
 from peer.render.null import NullRenderer
 from protocol.errors import Invalid
@@ -110,7 +110,10 @@ async def _first(options: Sequence[Renderer | str]) -> tuple[tuple[Renderer, Cap
             continue
         try:
             return (option, await option.probe()), []
-        except RendererMissing as error:
+        except (RendererMissing, RenderFailed, OSError) as error:  # also one that dies of the first question, or has no room
             reasons.append(str(error))
             await option.close()
+        except BaseException:
+            await option.close()
+            raise
     return None, reasons

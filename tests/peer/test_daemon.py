@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from peer.config import parse_peerd
 from peer.daemon import Daemon
 from peer.ports import StoreBroken
 from peer.store.journal import SqliteJournal
+from protocol import limits
 from protocol.kernel import Now
 from protocol.node import Node
 from tests.waiting import wait_until
@@ -120,6 +122,10 @@ async def test_a_peer_serves_and_leaves_on_a_signal_with_nothing_left_running(st
     assert await again.state(job) == "completed"
 
 
+async def _eventually(ask: Callable[[], Awaitable[object]], answer: object) -> bool:
+    return await ask() == answer
+
+
 async def _is(peer: Started, job: str, state: str) -> bool:
     return await peer.state(job) == state
 
@@ -136,6 +142,34 @@ async def test_a_signal_while_renderers_are_sought_ends_the_peer(start: Starter,
     await seeking.wait()
     terminate()
     await peer.ended()
+
+
+@pytest.mark.blender
+async def test_a_blender_that_was_repaired_is_found_without_a_restart(
+    start: Starter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(limits, "RENDERERS_SOON_S", 0.05)
+    real = shutil.which("blender")
+    if real is None:
+        pytest.skip("there is no Blender on PATH")
+    program = tmp_path / "blender"
+
+    def install(*lines: str) -> None:
+        fresh = tmp_path / "fresh"
+        fresh.write_text("\n".join(("#!/bin/sh", *lines)))
+        fresh.chmod(0o700)
+        fresh.replace(program)
+
+    install("echo broken for now; exit 1")
+    peer = await start("--renderer", "blender", "--blender", str(program))
+
+    async def renderers() -> list[str]:
+        [me] = (await peer.get("/api/v1/peers"))["peers"]
+        return [one["renderer"] for one in me["capabilities"]]
+
+    await wait_until(lambda: _eventually(renderers, ["null"]), 30)
+    install(f'exec {real} "$@"')
+    await wait_until(lambda: _eventually(renderers, ["null", "blender"]), 60)
 
 
 async def test_the_second_signal_does_not_wait_for_the_frame(start: Starter):

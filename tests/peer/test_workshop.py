@@ -436,3 +436,32 @@ async def test_a_workshop_that_ends_in_mid_frame_ends_every_session(shop: Shop):
     with pytest.raises(asyncio.CancelledError):
         await shop.running
     assert shop.renderer.open_sessions == []
+
+
+# renderers that come and go
+
+
+async def test_a_renderer_that_gives_way_is_closed_with_its_sessions(shop: Shop):
+    shop.render(1)
+    (await shop.rendering(1)).finish()
+    await wait_until(lambda: shop.ends(FrameRendered))
+    old, shop.renderer = shop.renderer, FakeRenderer()
+    await shop.workshop.equip({"blender": shop.renderer})
+    assert old.closed
+    assert old.open_sessions == []
+    await shop.workshop.equip({"null": FakeRenderer()})
+    assert not shop.renderer.closed
+    shop.render(2)
+    (await shop.rendering(2)).finish()
+
+
+async def test_it_is_told_which_renderer_did_not_start_and_of_no_other_failure(shop: Shop):
+    told: list[str] = []
+    shop.workshop.on_renderer_failed = told.append
+    for fault in (failed("scene"), failed("infrastructure"), failed("renderer")):
+        shop.renderer.open_faults.append(fault)
+    for number in (1, 2):
+        await shop.rendered(shop.render(number))
+    assert told == []
+    assert kind_of(await shop.rendered(shop.render(3))) == "renderer"
+    assert told == ["blender"]

@@ -75,6 +75,18 @@ async def test_a_process_that_has_grown_is_not_kept(own, kitchen):
 
 
 @blender
+async def test_a_blender_that_was_exchanged_under_a_running_peer_renders_nothing(own, kitchen, monkeypatch):
+    """Jobs are matched with the version that was probed: a process of another one is not used."""
+    renderer = own(slots=0)
+    probed = (await renderer.probe()).version
+    monkeypatch.setattr(renderer, "_version", "1.80.0")
+    with pytest.raises(RenderFailed, match=f"Blender {probed} has taken the place of 1.80.0") as refused:
+        await simple(renderer, kitchen)
+    assert refused.value.failure.kind == "renderer"
+    assert not renderer._all
+
+
+@blender
 async def test_close_ends_every_process(own, kitchen, attempt):
     renderer = own()
     session = await renderer.open(kitchen.scenes, "slow.blend", RenderSettings())

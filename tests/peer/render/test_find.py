@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 
 import pytest
 
+from peer.ports import RenderFailed
 from peer.render.blender import BlenderOptions, BlenderRenderer
 from peer.render.find import Surroundings, candidates, check_choices, find_renderers
 from peer.render.null import NullRenderer
 from protocol.errors import Invalid
+from protocol.jobs.results import Failure
 
 
 @pytest.fixture
@@ -69,6 +72,33 @@ async def test_a_candidate_that_does_not_start_makes_room_for_the_next(options):
     found = await find_renderers(["blender", "null"], options, around)
     assert [renderer.name for renderer, _ in found.renderers] == ["null"]
     assert "Blender does not start" in found.missing[0]
+
+
+@pytest.mark.parametrize("error", [RenderFailed(Failure("crash", "it died")), OSError("no space left")])
+async def test_whatever_a_candidate_dies_of_is_a_reason_and_no_end_of_the_peer(options, monkeypatch, error):
+    async def probe(self):
+        raise error
+
+    monkeypatch.setattr(BlenderRenderer, "probe", probe)
+    found = await find_renderers(["blender", "null"], options, BOTH)
+    assert [renderer.name for renderer, _ in found.renderers] == ["null"]
+    assert found.missing == (f"blender: {error}",)
+
+
+async def test_a_candidate_is_closed_when_nobody_waits_for_it_any_more(options, monkeypatch):
+    closed: list[str] = []
+
+    async def probe(self):
+        raise asyncio.CancelledError
+
+    async def close(self):
+        closed.append(self.home)
+
+    monkeypatch.setattr(BlenderRenderer, "probe", probe)
+    monkeypatch.setattr(BlenderRenderer, "close", close)
+    with pytest.raises(asyncio.CancelledError):
+        await find_renderers(["auto"], options, BOTH)
+    assert closed == ["bpy"]
 
 
 @pytest.mark.blender
