@@ -27,7 +27,7 @@ from peer.delivery import Delivery
 from peer.discovery.advert import Advert, mesh_prefix
 from peer.discovery.providers import Discovery, World, make_providers
 from peer.engine import Engine, clock
-from peer.entrance import make_logins, names_of, own_address, patience_s, situation, write_client_files
+from peer.entrance import make_logins, names_of, own_address, patience_s, situation, warn_while_open, write_client_files
 from peer.eventlog import EventLog
 from peer.forwarding import Forwarding
 from peer.hands import PeerHands
@@ -269,6 +269,7 @@ class Daemon:
                     group.create_task(parts.discovery.run(), name="discovery"),
                     group.create_task(self._turn_keys(parts), name="keys"),
                     group.create_task(self._gauge(node), name="gauges"),
+                    group.create_task(warn_while_open(self._settings, every_s=limits.INSECURE_WARNED_S), name="insecure"),
                 ]
                 await site.start()
                 others.append(group.create_task(self._admin_key(parts, node), name="admin key"))

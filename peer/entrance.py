@@ -6,12 +6,14 @@ Decides these from the settings. Refuses to know requests and sockets.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
+import structlog
 
 from peer.access import KeyVerifier
 from peer.adminkey import ADMIN_KEY_FILE, Situation
@@ -26,6 +28,12 @@ from protocol.node import Node
 AUTHORITY_FILE = "ca.pem"
 CLIENT_FILE = "client.json"
 UNSPECIFIED = ("0.0.0.0", "::")
+INSECURE = (
+    "THIS PEER IS OPEN TO EVERYBODY (--insecure): who reaches it reads and submits jobs, or joins as a peer and takes frames. "
+    "Nothing is secret. Outside a closed lab make a key with `peerctl keygen` and start every peer with --mesh-key-file"
+)
+
+_log = structlog.get_logger("rendermesh")
 
 
 def anonymous_role(settings: Settings) -> Role | None:
@@ -49,6 +57,14 @@ def situation(settings: Settings, node: Node) -> Situation:
         patience_s=patience_s(settings),
         insists=settings.new_admin_key,
     )  # fmt: skip
+
+
+async def warn_while_open(settings: Settings, *, every_s: float) -> None:
+    """Log at once and then every `every_s` seconds that everybody may come in. Ends only when cancelled, or at once without
+    `insecure`."""
+    while settings.insecure:
+        _log.warning("insecure", text=INSECURE)
+        await asyncio.sleep(every_s)
 
 
 def patience_s(settings: Settings) -> float:

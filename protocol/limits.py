@@ -13,6 +13,7 @@ JOB_NAME_CHARS_MAX: Final = 200
 LABELS_PER_JOB_MAX: Final = 32
 LABEL_CHARS_MAX: Final = 128
 SETTINGS_BYTES_MAX: Final = 65_536
+SETTINGS_DEPTH_MAX: Final = 16
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 255
 ATTEMPTS_PER_FRAME_MAX: Final = 20
 OUTPUTS_PER_FRAME_MAX: Final = 256
@@ -254,6 +255,7 @@ GATE_EFFECTS_MAX: Final = 50_000  # what may wait for the disk before peers are 
 ENGINE_IDLE_S: Final = 1.0
 GAUGE_S: Final = 1.0
 LOOP_LAG_TOLD_S: Final = 0.1
+INSECURE_WARNED_S: Final = 60.0
 DRAIN_POLL_S: Final = 0.05
 PROGRESS_APART_S: Final = 0.5
 
@@ -362,6 +364,9 @@ SCRUB_ROUND_S: Final = 3_600.0
 HEAL_RETRY_S: Final = 30.0
 HEAL_TRIES_MAX: Final = 10
 HEALS_MAX: Final = 10_000
+LOST_WITHOUT_HOLDER_S: Final = 15.0  # a finished frame whose holders are all dead is rendered again after this
+LOST_WITH_HOLDER_S: Final = 60.0  # and after this when one lives that cannot give its bytes
+SEARCHES_AT_ONCE_MAX: Final = 256
 
 # Delivery to output roots (protocol/delivery, peer/delivery)
 ROOTS_MAX: Final = 32

@@ -17,6 +17,7 @@ import aiohttp
 import platformdirs
 import psutil
 import pytest
+import structlog
 
 from peer import daemon as daemon_module
 from peer.config import parse_peerd
@@ -142,6 +143,15 @@ async def test_a_signal_while_renderers_are_sought_ends_the_peer(start: Starter,
     await seeking.wait()
     terminate()
     await peer.ended()
+
+
+async def test_a_peer_that_is_open_to_everybody_says_so_as_long_as_it_runs(start: Starter, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "INSECURE_WARNED_S", 0.02)
+    with structlog.testing.capture_logs() as said:
+        peer = await start("--insecure")
+        await wait_until(lambda: sum(row["event"] == "insecure" for row in said) >= 3)
+        terminate()
+        await peer.ended()
 
 
 @pytest.mark.blender

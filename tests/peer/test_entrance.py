@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import stat
@@ -8,11 +9,13 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import structlog
 
-from peer.entrance import anonymous_role, names_of, own_address, patience_s, write_client_files
+from peer.entrance import anonymous_role, names_of, own_address, patience_s, warn_while_open, write_client_files
 from peer.net.certificates import AUTHORITY_SEED_BYTES, derive_authority
 from peer.settings import Settings
 from protocol import limits
+from tests.waiting import wait_until
 
 KEY = "rendermesh-key-1:" + "a" * 32 + ":" + "b" * 64
 
@@ -34,6 +37,22 @@ def settings(**values) -> Settings:
 )
 def test_a_door_is_opened_by_saying_so_alone(values, role):
     assert anonymous_role(settings(**values)) == role
+
+
+async def test_an_open_door_is_warned_of_again_and_again():
+    with structlog.testing.capture_logs() as said:
+        warning = asyncio.create_task(warn_while_open(settings(bind="0.0.0.0", insecure=True), every_s=0.001))
+        await wait_until(lambda: len(said) >= 3)
+        warning.cancel()
+    assert {(row["log_level"], row["event"]) for row in said} == {("warning", "insecure")}
+    assert "OPEN TO EVERYBODY (--insecure)" in said[-1]["text"]
+
+
+@pytest.mark.parametrize("values", [{}, {"mesh_key": KEY, "bind": "0.0.0.0", "anonymous_role": "submitter"}])
+async def test_a_door_that_is_not_insecure_is_not_warned_of(values):
+    with structlog.testing.capture_logs() as said:
+        await warn_while_open(settings(**values), every_s=3_600)
+    assert said == []
 
 
 def test_patience_is_for_those_who_were_told_of_others():
