@@ -290,7 +290,7 @@ class Daemon:
     def _seeds(self, parts: _Parts, node: Node) -> SeedResolver:
         return SeedResolver(
             self._settings.join,
-            on_found=lambda addresses: parts.engine.tell(SeedsFound(addresses)),
+            on_found=lambda addresses: parts.engine.tell(SeedsFound(addresses, lasting=True)),
             on_notice=parts.hands.notice,
             is_alone=lambda: len(node.roster.live()) <= 1,
         )

@@ -66,9 +66,11 @@ class StreamFailed:
 
 @dataclass(frozen=True, slots=True)
 class SeedsFound:
-    """Discovery's candidates: gossip addresses, perhaps our own, perhaps nobody's."""
+    """Candidates: gossip addresses, perhaps our own, perhaps nobody's. `lasting` ones were given by hand; discovery's are not,
+    for whoever is on the network can make some up."""
 
     addresses: tuple[Address, ...]
+    lasting: bool = False
 
 
 @dataclass(frozen=True, slots=True)

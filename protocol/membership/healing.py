@@ -26,12 +26,14 @@ _SETTLE_S = 1.0  # changes that come together are saved together
 @dataclass(slots=True)
 class _Seed:
     address: Address
+    lasting: bool = False
     peer: PeerId | None = None  # who answered there last
     pulled_s: float = float("-inf")
 
 
 class Healing:
-    """Invariants: seeds are asked for ever, at most `limits.SEEDS_MAX` of them; one dead member is asked every 3 to 5 s,
+    """Invariants: seeds are asked for ever, at most `limits.SEEDS_MAX` of them, and a lasting one gives way to lasting ones
+    alone; one dead member is asked every 3 to 5 s,
     the least often asked first, among those the latest dead; a member down for 72 h is forgotten."""
 
     def __init__(self, context: Context, sync: Sync) -> None:
@@ -50,15 +52,25 @@ class Healing:
         """Begin to look after the dead."""
         self._dead_s = now_s + self._pause()
 
-    def found(self, addresses: Iterable[Address], now_s: float) -> None:
+    def found(self, addresses: Iterable[Address], now_s: float, *, lasting: bool = False) -> None:
         """Candidates: gossip addresses, perhaps our own. New ones are asked at once."""
         for address in addresses:
-            if address in self._mine or address in self._seeds:
-                continue
-            self._seeds[address] = _Seed(address)
-            self._wait_s, self._seeds_s = self._ctx.options.join_first_s, now_s
-            if len(self._seeds) > limits.SEEDS_MAX:
-                del self._seeds[next(iter(self._seeds))]
+            if address in self._seeds:
+                self._seeds[address].lasting |= lasting
+            elif address not in self._mine and self._make_room(lasting):
+                self._seeds[address] = _Seed(address, lasting)
+                self._wait_s, self._seeds_s = self._ctx.options.join_first_s, now_s
+
+    def _make_room(self, lasting: bool) -> bool:
+        """For one more seed: the one that was asked or found longest ago goes, a lasting one only for another such."""
+        if len(self._seeds) >= limits.SEEDS_MAX:
+            oldest = next((seed for seed in self._seeds.values() if not seed.lasting), None)
+            if oldest is None and lasting:
+                oldest = next(iter(self._seeds.values()))
+            if oldest is None:
+                return False
+            del self._seeds[oldest.address]
+        return True
 
     def is_me(self, address: Address) -> None:
         """Our own ping came back from there: a seed that names ourselves."""

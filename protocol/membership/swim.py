@@ -160,7 +160,7 @@ class Swim:
             case StreamFailed():
                 self._stream_failed(event, now_s)
             case SeedsFound():
-                self._healing.found(event.addresses, now_s)
+                self._healing.found(event.addresses, now_s, lasting=event.lasting)
             case LoopLagged():
                 if event.seconds > self._ctx.options.lag_s:
                     self._ctx.awareness.worse()

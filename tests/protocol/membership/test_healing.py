@@ -11,8 +11,8 @@ from protocol.ids import Address, PeerId
 from protocol.membership.snapshot import KEY, read_snapshot, write_snapshot
 from protocol.records import PutValue
 from protocol.wire.gossip import Ack, Dead, Left, Ping, PushPull, Suspect
-from tests.protocol.membership.mesh import Mesh
-from tests.protocol.membership.rig import ME, A, B, C, Talk, alive, at, incarnation, knowing, says, sent, state, swim
+from tests.protocol.membership.mesh import Mesh, address
+from tests.protocol.membership.rig import ME, A, B, C, D, Talk, alive, at, incarnation, knowing, says, sent, state, swim
 
 SEED = at(A)
 
@@ -109,6 +109,43 @@ def test_seeds_are_bounded_and_the_oldest_give_way(monkeypatch: pytest.MonkeyPat
     book = swim().forget()
     book.feed(SeedsFound(tuple(at(peer) for peer in (A, B, C)))).wait(0)
     assert joins(book) == [at(B), at(C)]
+
+
+def test_a_flood_of_discovered_addresses_does_not_drive_out_a_seed_that_was_given_by_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "SEEDS_MAX", 8)
+    mesh = Mesh()
+    mesh.start(0)
+    mesh.feed(0, SeedsFound((address(1),), lasting=True))
+    for second in range(30):  # there is nobody at any of them
+        mesh.feed(0, SeedsFound(tuple(address(1_000 + 4 * second + number) for number in range(4))))
+        mesh.run(2)
+    mesh.start(1)  # which knows nobody
+    assert mesh.run_until(mesh.all_alive, 30) is not None
+
+
+def test_without_room_a_lasting_seed_drives_out_the_others_first_and_nothing_drives_out_the_last_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "SEEDS_MAX", 2)
+    book = swim().forget()
+
+    def asked() -> set[Address]:
+        book.forget().wait(30)
+        return set(joins(book))
+
+    book.feed(SeedsFound((at(A), at(B))))
+    book.feed(SeedsFound((at(B),), lasting=True))  # discovered first, and given by hand as well
+    book.feed(SeedsFound((at(C),)))
+    assert asked() == {at(B), at(C)}
+    book.feed(SeedsFound((at(D),), lasting=True))
+    assert asked() == {at(B), at(D)}
+    book.feed(SeedsFound((at(A),)))
+    assert asked() == {at(B), at(D)}
+    book.feed(SeedsFound((at(A),), lasting=True))
+    assert len(asked()) == 2
+    assert at(A) in asked()
 
 
 def test_one_dead_member_is_asked_every_3_to_5_seconds_the_latest_first() -> None:
