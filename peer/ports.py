@@ -19,7 +19,7 @@ from protocol.jobs.results import Capabilities, Failure, Inspection
 from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.ledger.facts import Fact
 from protocol.records import Record
-from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, Service, ServiceSeen
+from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, ProtocolSeen, Service, ServiceSeen
 from protocol.views import EventRow, FrameFiles, FrameView, JobView, MeshKeysView, PeerView, Pinged, Reason, Submitted
 
 KeyAction = Literal["list", "install", "use", "remove"]
@@ -373,6 +373,9 @@ class Registry(Protocol):
         ...
 
     def leader(self) -> NodeSeen | None: ...
+    def protocols(self, peers: Sequence[PeerId]) -> list[ProtocolSeen]:
+        """Which versions of the mesh's protocol each of them speaks."""
+        ...
 
     def index_of(self, topic: str) -> int: ...
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from peer.bell import Bell
 from peer.checktargets import CheckTargets
@@ -14,7 +14,7 @@ from protocol import limits
 from protocol.errors import Invalid, Unavailable
 from protocol.events import ForceLeaveAsked, HealthAsked, SeedsFound
 from protocol.ids import Address, PeerId
-from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, Service, ServiceSeen
+from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, ProtocolSeen, Service, ServiceSeen
 
 ASK_S = 30.0
 
@@ -95,6 +95,12 @@ class EngineRegistry:
 
     def leader(self) -> NodeSeen | None:
         return self._node.directory.leader()
+
+    def protocols(self, peers: Sequence[PeerId]) -> list[ProtocolSeen]:
+        """A mixed mesh speaks its highest common version. One that has no part in it is shown at its own nearest."""
+        common, ours = self._node.swim.common_version(), (limits.PROTOCOL_VERSION_MIN, limits.PROTOCOL_VERSION_MAX)
+        ranges = [self._node.swim.versions_of(peer) or ours for peer in peers]
+        return [ProtocolSeen(low, high, min(max(common, low), high)) for low, high in ranges]
 
     def target_refusal(self, host: str) -> str | None:
         return self._targets.literal_refusal(host)

@@ -163,6 +163,15 @@ class NodeSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ProtocolSeen:
+    """The lowest and the highest version of the mesh's protocol that a peer speaks, and the one that is spoken with it now."""
+
+    lowest: int
+    highest: int
+    current: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceSeen:
     """A service at the peer that publishes it."""
 

@@ -51,6 +51,7 @@ class Member:
     verdict_told_s: float = field(default=float("-inf"))
     stream_only: bool = False
     conflict_told: Alive | None = None
+    versions_told: tuple[int, int] | None = None
 
     @property
     def peer(self) -> PeerId:

@@ -137,6 +137,7 @@ class Desk:
         self._ctx.changed(member)
         self._ctx.broadcasts.put(news)
         self._ctx.notice("member_joined", peer=news.peer, address=str(news.address))
+        self._compare_versions(member)
 
     def _may_learn(self, now_s: float) -> bool:
         if now_s - self._minute_s >= 60.0:
@@ -168,6 +169,17 @@ class Desk:
             self._ctx.notice("member_returned", peer=news.peer, address=str(news.address))
         if member.changed() != before:
             self._ctx.changed(member)
+        self._compare_versions(member)
+
+    def _compare_versions(self, member: Member) -> None:
+        """Tell once of a member with which this peer has no protocol version in common: it stays one, and people must act."""
+        (low, high), (lowest, highest) = self._ctx.me.versions, member.alive.versions
+        if max(low, lowest) <= min(high, highest) or member.versions_told == (lowest, highest):
+            return
+        member.versions_told = (lowest, highest)
+        older = "that one" if highest < low else "this one"
+        text = f"it speaks protocol versions {lowest} to {highest}, this peer {low} to {high}: upgrade {older}"
+        self._ctx.notice("member_versions_apart", "warning", peer=member.peer, address=str(member.address), text=text)
 
     # ---- suspect -----------------------------------------------------------------------------------------------
 

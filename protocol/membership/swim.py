@@ -127,6 +127,13 @@ class Swim:
         member = self._ctx.members.get(peer)
         return member.address if member is not None and member.up and not member.stream_only else None
 
+    def versions_of(self, peer: PeerId) -> tuple[int, int] | None:
+        """The lowest and the highest protocol version that a peer speaks; None when it is not known."""
+        member = self._ctx.members.get(peer)
+        if peer == self._ctx.me.peer:
+            return self._ctx.me.versions
+        return None if member is None else member.alive.versions
+
     def common_version(self) -> int:
         """The highest protocol version that every live member speaks; our lowest when there is none."""
         ranges = [self._ctx.me.versions, *(member.alive.versions for member in self._ctx.members.up())]

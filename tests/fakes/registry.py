@@ -16,7 +16,7 @@ from protocol.health.directory import Directory
 from protocol.health.health import Health
 from protocol.ids import PeerId, RequestId
 from protocol.kernel import Now
-from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, Service, ServiceSeen
+from protocol.services import CheckRow, CheckSeen, Command, NodeSeen, ProtocolSeen, Service, ServiceSeen
 from protocol.signals import CatalogChanged, MemberState, PeerChanged, Publish
 
 
@@ -38,6 +38,7 @@ class FakeRegistry:
         self.joined: list[str] = []
         self.forced: list[PeerId] = []
         self.left = False
+        self.spoken: dict[PeerId, ProtocolSeen] = {}
         self.refusal: Refusal | None = None
         self.card = PeerCard(name, f"http://127.0.0.1:{7700 + len(name)}", "1.0", checks=(Check("disk", "passing", "enough"),))
         self.see(me, "alive", self.card)
@@ -130,6 +131,9 @@ class FakeRegistry:
 
     def leader(self) -> NodeSeen | None:
         return self.directory.leader()
+
+    def protocols(self, peers: Sequence[PeerId]) -> list[ProtocolSeen]:
+        return [self.spoken.get(peer, ProtocolSeen(1, 1, 1)) for peer in peers]
 
     def index_of(self, topic: str) -> int:
         return self.directory.index_of(topic)

@@ -18,13 +18,14 @@ from peer.eventlog import EventLog
 from peer.registry import EngineRegistry
 from protocol import limits
 from protocol.cards import PeerCard
-from protocol.effects import RunCheck
+from protocol.effects import Notice, RunCheck
 from protocol.errors import Conflict, Invalid, NotFound, Unavailable
-from protocol.events import Booted, CheckEnded, Event, SeedsFound
+from protocol.events import Booted, CheckEnded, DatagramReceived, Event, SeedsFound
 from protocol.ids import Address, AuthorId, PeerId
 from protocol.membership.options import PRESETS
 from protocol.node import Node, NodeOptions
-from protocol.services import CheckSpec, RegisterCheck, RegisterService, Service, UpdateTtl, service_topic
+from protocol.services import CheckSpec, ProtocolSeen, RegisterCheck, RegisterService, Service, UpdateTtl, service_topic
+from protocol.wire.gossip import Alive
 from tests.fakes.memory_store import MemoryBlobs, MemoryJournal
 from tests.fakes.shell import RecordingHands
 from tests.waiting import wait_until
@@ -156,6 +157,20 @@ async def test_leaving_is_handed_on_and_targets_are_judged(tmp_path: Path):
         assert [check.check.id for check in peer.registry.checks(leader)] == [c.check.id for c in peer.registry.checks_of_all()]
         [own] = peer.registry.services(leader)
         assert peer.registry.checks_for(own)[-1].check.id == "serfHealth"
+
+
+async def test_each_peers_versions_are_told_with_the_highest_common_one(tmp_path: Path):
+    async with running(tmp_path, MemoryJournal()) as peer:
+        others = {PeerId("b" * 64): (1, 1), PeerId("c" * 64): (2, 3)}
+        for at, (other, versions) in enumerate(others.items()):
+            place = Address("127.0.0.1", 7_800 + at)
+            news = Alive(other, 1, 1, b"87654321", place, 7_900, b"", versions)
+            peer.engine.tell(DatagramReceived(other, place, True, (news,), b"s" * 16))
+        await wait_until(lambda: len(peer.registry.members()) == 3)
+        seen = peer.registry.protocols([ME, *others, PeerId("d" * 64)])
+        assert seen == [ProtocolSeen(1, 1, 1), ProtocolSeen(1, 1, 1), ProtocolSeen(2, 3, 2), ProtocolSeen(1, 1, 1)]
+        told = [done for done in peer.hands.done if isinstance(done, Notice) and done.event == "member_versions_apart"]
+        assert [notice.fields["peer"] for notice in told] == ["c" * 64]
 
 
 async def test_a_peer_that_stops_lets_everyone_go(tmp_path: Path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from aiohttp import web
@@ -51,7 +51,7 @@ async def get_self(request: web.Request) -> web.StreamResponse:
                 "Server": True,
                 "Version": version,
             },
-            "Member": member_json(me, registry.datacenter),
+            "Member": _members(registry, [me])[0],
             "Meta": dict(me.meta),
             "Stats": {
                 "agent": {"checks": str(len(registry.own_checks())), "services": str(len(registry.own_services()))},
@@ -65,7 +65,12 @@ async def get_self(request: web.Request) -> web.StreamResponse:
 async def list_members(request: web.Request) -> web.StreamResponse:
     """Every peer, those that failed or left included."""
     registry = registry_of(request)
-    return reply(request, [member_json(node, registry.datacenter) for node in registry.members()])
+    return reply(request, _members(registry, registry.members()))
+
+
+def _members(registry: Registry, nodes: Sequence[NodeSeen]) -> list[Any]:
+    spoken = registry.protocols([node.peer for node in nodes])
+    return [member_json(node, registry.datacenter, protocol) for node, protocol in zip(nodes, spoken, strict=True)]
 
 
 async def join(request: web.Request) -> web.StreamResponse:

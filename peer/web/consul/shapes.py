@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from protocol import limits
 from protocol.ids import PeerId
-from protocol.services import CheckRow, CheckSeen, NodeSeen, Service, ServiceSeen, Stamped
+from protocol.services import CheckRow, CheckSeen, NodeSeen, ProtocolSeen, Service, ServiceSeen, Stamped
 
 MEMBER_STATUS: Final = {"alive": 1, "suspect": 1, "left": 3, "dead": 4}
 ROLE: Final = "rendermesh"
@@ -98,21 +97,20 @@ def own_check_json(check: CheckRow, node: str, service: Service | None) -> Json:
     }
 
 
-def member_json(node: NodeSeen, datacenter: str) -> Json:
+def member_json(node: NodeSeen, datacenter: str, protocol: ProtocolSeen) -> Json:
     """A row of `agent/members`."""
-    version = limits.PROTOCOL_VERSION_MAX
     return {
         "Name": node.name,
         "Addr": node.host,
         "Port": node.port,
         "Tags": {"build": node.version, "dc": datacenter, "id": node_id(node.peer), "peer": node.peer, "role": ROLE},
         "Status": MEMBER_STATUS[node.state],
-        "ProtocolMin": limits.PROTOCOL_VERSION_MIN,
-        "ProtocolMax": version,
-        "ProtocolCur": version,
-        "DelegateMin": limits.PROTOCOL_VERSION_MIN,
-        "DelegateMax": version,
-        "DelegateCur": version,
+        "ProtocolMin": protocol.lowest,
+        "ProtocolMax": protocol.highest,
+        "ProtocolCur": protocol.current,
+        "DelegateMin": protocol.lowest,
+        "DelegateMax": protocol.highest,
+        "DelegateCur": protocol.current,
     }
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,6 +50,28 @@ def test_a_new_member_is_told_and_gossiped_on_and_a_replay_does_neither() -> Non
     book.feed(says(B, alive(A)))
     book.expect_no(MemberChanged)
     assert queued(book, A) == before == ()
+
+
+@pytest.mark.parametrize(("theirs", "older"), [((1, 2), "that one"), ((6, 9), "this one")])
+def test_a_member_without_a_protocol_version_in_common_is_told_of_once(theirs: tuple[int, int], older: str) -> None:
+    book = knowing(B)
+    book.machine._ctx.me = replace(book.machine._ctx.me, versions=(3, 5))
+    book.feed(
+        says(B, alive(A, versions=theirs)), says(B, alive(A, 2, versions=theirs)), says(B, alive(A, epoch=2, versions=theirs))
+    )
+    (told,) = book.take(Notice, event="member_versions_apart")
+    assert (told.level, told.fields["peer"], told.fields["address"]) == ("warning", A, str(at(A)))
+    assert told.fields["text"] == f"it speaks protocol versions {theirs[0]} to {theirs[1]}, this peer 3 to 5: upgrade {older}"
+    assert state(book, A) == "alive"  # gossip itself is understood by every version
+    book.feed(says(A, alive(A, epoch=3, versions=(5, 9))))  # a version that this peer speaks, too
+    book.expect_no(Notice, event="member_versions_apart")
+
+
+def test_versions_that_overlap_in_one_are_no_news() -> None:
+    book = knowing(B)
+    book.machine._ctx.me = replace(book.machine._ctx.me, versions=(3, 5))
+    book.feed(says(B, alive(A, versions=(1, 3)), alive(C, versions=(5, 7)), alive(D, versions=(4, 4))))
+    book.expect_no(Notice, event="member_versions_apart")
 
 
 def test_changed_metadata_is_an_update() -> None:

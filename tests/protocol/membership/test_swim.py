@@ -68,6 +68,12 @@ def test_a_mixed_mesh_speaks_the_highest_common_version() -> None:
     assert book.machine.common_version() == 1  # nothing in common: our lowest
 
 
+def test_the_versions_of_each_member_can_be_read() -> None:
+    book = knowing(A)
+    book.feed(says(A, alive(A, 2, versions=(1, 4))))
+    assert [book.machine.versions_of(peer) for peer in (ME, A, B)] == [(1, 1), (1, 4), None]
+
+
 def test_leaving_is_said_to_everybody_and_ends() -> None:
     book = knowing(A, B)
     book.feed(DrainAsked(leave=False))

@@ -7,6 +7,7 @@ import pytest
 
 from protocol import limits
 from protocol.errors import Unavailable
+from protocol.services import ProtocolSeen
 from tests.peer.web.conftest import Farm
 from tests.peer.web.consul.conftest import TTL, Client
 
@@ -157,6 +158,13 @@ async def test_self_and_members_name_this_peer(client: Client, other: Client):
     assert sorted(row["Status"] for row in await client.get("agent/members")) == [1, 4]
     client.registry.see(other.registry.me, "left", None)
     assert sorted(row["Status"] for row in await client.get("agent/members")) == [1, 3]
+
+
+async def test_every_member_tells_its_own_versions_and_the_one_that_is_spoken(client: Client, other: Client):
+    client.registry.spoken = {client.registry.me: ProtocolSeen(1, 4, 3), other.registry.me: ProtocolSeen(2, 3, 3)}
+    rows = await client.get("agent/members")
+    assert sorted((row["ProtocolMin"], row["ProtocolMax"], row["ProtocolCur"]) for row in rows) == [(1, 4, 3), (2, 3, 3)]
+    assert (await client.get("agent/self"))["Member"] in rows
 
 
 async def test_join_leave_and_force_leave(client: Client, other: Client):

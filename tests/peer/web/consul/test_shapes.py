@@ -6,7 +6,7 @@ import pytest
 
 from peer.web.consul.shapes import address_text, member_json, node_id, node_json, own_check_json
 from protocol.ids import PeerId
-from protocol.services import CheckRow, NodeSeen, Stamped
+from protocol.services import CheckRow, NodeSeen, ProtocolSeen, Stamped
 from protocol.signals import MemberState
 
 PEER = PeerId("0123456789abcdef" * 4)
@@ -32,7 +32,12 @@ def test_a_node_tells_its_address_by_family():
 
 @pytest.mark.parametrize(("state", "number"), [("alive", 1), ("suspect", 1), ("left", 3), ("dead", 4)])
 def test_a_members_state_is_serfs_number(state: MemberState, number: int):
-    assert member_json(node(state=state), "mesh")["Status"] == number
+    assert member_json(node(state=state), "mesh", ProtocolSeen(1, 1, 1))["Status"] == number
+
+
+def test_a_member_tells_which_versions_it_speaks_and_which_is_spoken_now():
+    row = member_json(node(), "mesh", ProtocolSeen(2, 5, 3))
+    assert [row[f"{of}{which}"] for of in ("Protocol", "Delegate") for which in ("Min", "Max", "Cur")] == [2, 5, 3] * 2
 
 
 def test_a_check_whose_service_is_not_known_yet_has_no_name_and_no_null():
