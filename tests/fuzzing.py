@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
+ErrorT = TypeVar("ErrorT", bound=Exception)
 USUAL: Final = 100  # examples of a test that says nothing, in the profile of every day
 
 
 def examples(count: int) -> settings:
     """So many examples in the profile of every day, and as many more in a wider one."""
     return settings(max_examples=max(1, count * settings().max_examples // USUAL))
+
+
+def refused(read: Callable[..., Any], *given: Any, by: type[ErrorT]) -> ErrorT | None:
+    """The documented error with which `read` refuses what it is given, None where it takes it. Any other error passes through."""
+    try:
+        read(*given)
+    except by as error:
+        return error
+    return None
 
 
 digits = st.sampled_from(

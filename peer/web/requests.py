@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
+import math
 import re
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any, Final, TypeVar
@@ -80,16 +81,17 @@ async def read_object(request: web.Request, *, empty: bool = False) -> dict[str,
 def parse_object(body: bytes | str) -> dict[str, Any]:
     """Raises `Refused` 400 (`bad_json`)."""
     try:
-        value = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_no_doubles)
+        value = json.loads(body, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_no_doubles)
+        is_unicode = _is_unicode(value)
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError | _Doubled) else "it is not UTF-8, too deep or not a number"
         raise Refused(400, "bad_json", f"the body is not JSON: {reason}") from None
-    if not isinstance(value, dict) or not _is_unicode(value):
+    if not isinstance(value, dict) or not is_unicode:
         raise Refused(400, "bad_json", 'the body must be a JSON object, such as {"frames": "1-48"}')
     return value
 
 
-def _is_unicode(value: dict[str, Any]) -> bool:
+def _is_unicode(value: object) -> bool:
     """JSON can write halves of surrogate pairs, which no file and no message can hold."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
@@ -106,6 +108,14 @@ def _no_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise _Doubled("a name occurs twice in one object")
+    return value
+
+
+def _finite(text: str) -> float:
+    """What is too large for a float would be written as a word that is not JSON."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large")
     return value
 
 

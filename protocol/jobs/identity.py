@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import blake3
 
 from protocol.ids import Digest, JobId
-from protocol.jobs.spec import JobSpec
+from protocol.jobs.spec import canonical
 
-
-def canonical(spec: JobSpec) -> str:
-    """The fields as sent, as JSON with sorted keys and no white space."""
-    return json.dumps(spec.model_dump(mode="json", exclude_unset=True), sort_keys=True, separators=(",", ":"))
+__all__ = ["canonical", "job_id"]
 
 
 def job_id(*, submitter: str, key: str, spec_json: str, scene: Digest) -> JobId:

@@ -44,9 +44,11 @@ EMPTY = Manifest(main="", files=())  # a job without a scene (renderer null)
 
 
 def make_manifest(main: str, files: list[ManifestEntry]) -> Manifest:
-    """Build a manifest. Raises `Invalid` (`bad_manifest`) for duplicates, a missing main or too many files."""
+    """Build a manifest. Raises `Invalid` (`bad_manifest`) for duplicates, a missing main, too many files or bytes."""
     if len(files) > limits.FILES_PER_MANIFEST_MAX:
         raise Invalid("bad_manifest", f"{len(files):,} files; a scene holds at most {limits.FILES_PER_MANIFEST_MAX:,}")
+    if sum(entry.size for entry in files) > limits.SCENE_BYTES_MAX:
+        raise Invalid("bad_manifest", f"the files have more than {limits.SCENE_BYTES_MAX:,} bytes together")
     names = [entry.name for entry in files]
     if len(set(names)) != len(names):
         doubled = sorted(name for name in set(names) if names.count(name) > 1)[0]

@@ -5,13 +5,16 @@ Refuses to know how a value reaches Blender; it only knows which values make sen
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import json
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from protocol import limits
+from protocol.errors import Invalid, Malformed
 from protocol.jobs.destination import parse_destination
-from protocol.jobs.frames import parse_frames
+from protocol.jobs.frames import check_frames
 
 Engine = Literal["CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH"]
 Format = Literal["PNG", "JPEG", "TIFF", "WEBP", "OPEN_EXR", "OPEN_EXR_MULTILAYER"]
@@ -33,10 +36,10 @@ class JobSpec(BaseModel):
     camera: str | None = Field(None, max_length=256)
     engine: Engine | None = None
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    blender: str | None = Field(None, pattern=r"^\d+\.\d+$", description="Blender version, major.minor")
+    blender: str | None = Field(None, pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$", description="Blender version, major.minor")
     samples: int | None = Field(None, ge=1, le=65_536)
     resolution: str | None = Field(
-        None, pattern=r"^\d{1,5}x\d{1,5}$", description="Pixels, such as 1920x1080; percentage becomes 100"
+        None, pattern=r"^[0-9]{1,5}x[0-9]{1,5}$", description="Pixels, such as 1920x1080; percentage becomes 100"
     )
     format: Format | None = None
     color_depth: Literal["8", "10", "12", "16", "32"] | None = None
@@ -59,7 +62,7 @@ class JobSpec(BaseModel):
     @classmethod
     def _frames_parse(cls, value: str | None) -> str | None:
         if value is not None:
-            parse_frames(value)
+            check_frames(value)
         return value
 
     @field_validator("destination")
@@ -75,6 +78,47 @@ class JobSpec(BaseModel):
         if value is not None and not all(4 <= int(side) <= 65_536 for side in value.split("x")):
             raise ValueError("each side must be from 4 to 65536 pixels")
         return value
+
+    @field_validator("settings")
+    @classmethod
+    def _settings_are_plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not _is_plain(value):
+            raise ValueError(f"values are nested up to {limits.SETTINGS_DEPTH_MAX} deep, and numbers are finite")
+        if len(json.dumps(value)) > limits.SETTINGS_BYTES_MAX:
+            raise ValueError(f"longer than {limits.SETTINGS_BYTES_MAX:,} bytes of JSON")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_into_a_fact(self) -> Self:
+        if len(canonical(self)) > limits.SPEC_CHARS_MAX:
+            raise ValueError(f"all fields together are longer than {limits.SPEC_CHARS_MAX:,} characters of JSON")
+        return self
+
+
+def canonical(spec: JobSpec) -> str:
+    """The fields as sent, as JSON with sorted keys and no white space."""
+    return json.dumps(spec.model_dump(mode="json", exclude_unset=True), sort_keys=True, separators=(",", ":"))
+
+
+def read_spec(text: str) -> JobSpec:
+    """The specification that another peer has sent or a disk has kept. Raises `Malformed`."""
+    if len(text) > limits.SPEC_CHARS_MAX:
+        raise Malformed(f"a specification of {len(text):,} characters; at most {limits.SPEC_CHARS_MAX:,}")
+    try:
+        return JobSpec.model_validate_json(text)
+    except (ValueError, Invalid) as fault:
+        raise Malformed(f"not a specification: {str(fault)[:200]}") from None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether every reader of JSON gets the same out of it: some stop at a hundred levels, and none must read infinity."""
+    level = [value]
+    for _ in range(limits.SETTINGS_DEPTH_MAX):
+        if any(isinstance(one, float) and not math.isfinite(one) for one in level):
+            return False
+        inside = [one for one in level if isinstance(one, list | dict)]
+        level = [each for one in inside for each in (one.values() if isinstance(one, dict) else one)]
+    return not level
 
 
 class RenderSettings(BaseModel):

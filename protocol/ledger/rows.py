@@ -19,8 +19,8 @@ import msgpack
 from protocol import limits
 from protocol.errors import Invalid, Malformed
 from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId, is_hex
-from protocol.jobs.frames import parse_frames
-from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, clean_name, make_manifest
+from protocol.jobs.foreign import file_name, frames_text, register_value, spec_text
+from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, make_manifest
 from protocol.jobs.results import Failure, FailureClass, FrameResult, Inspection, Output, SceneWarning, WarningClass
 from protocol.ledger.facts import (
     Accepted,
@@ -212,7 +212,7 @@ def _packed(value: Row) -> bytes:
 def _read_accepted(value: Row) -> Accepted:
     _, spec, manifest, submitter, key, wall_ms, only_on = _list(value, 7)
     return Accepted(
-        spec=_text(spec, limits.SPEC_CHARS_MAX),
+        spec=spec_text(spec),
         manifest=manifest_from_wire(manifest),
         submitter=_text(submitter, limits.SUBMITTER_CHARS_MAX),
         key=_text(key, limits.IDEMPOTENCY_KEY_CHARS_MAX),
@@ -255,7 +255,7 @@ def _read_control(value: Row) -> Control:
     _, register, text, fence, counter, wall_ms = _list(value, 6)
     return Control(
         register=cast(Register, _choice(register, _REGISTERS)),
-        value=_text(text, limits.CONTROL_CHARS_MAX),
+        value=register_value(str(register), text),
         fence=_fence(fence),
         counter=_int(counter, 0, limits.EPOCH_MAX),
         wall_ms=_wall(wall_ms),
@@ -264,7 +264,7 @@ def _read_control(value: Row) -> Control:
 
 def _read_retried(value: Row) -> Retried:
     _, frames, generation, wall_ms = _list(value, 4)
-    return Retried(_frames_text(frames), _int(generation, 0, limits.GENERATIONS_MAX), _wall(wall_ms))
+    return Retried(frames_text(frames), _int(generation, 0, limits.GENERATIONS_MAX), _wall(wall_ms))
 
 
 def _read_closed(value: Row) -> Closed:
@@ -280,7 +280,7 @@ def _read_closed(value: Row) -> Closed:
 def _read_delivered(value: Row) -> Delivered:
     _, frames, generation, conflicts, peer, wall_ms = _list(value, 6)
     return Delivered(
-        frames=_frames_text(frames),
+        frames=frames_text(frames),
         generation=_int(generation, 0, limits.GENERATIONS_MAX),
         conflicts=_items(conflicts, limits.CONFLICTS_PER_FACT_MAX, _conflict),
         peer=_peer(peer),
@@ -290,7 +290,7 @@ def _read_delivered(value: Row) -> Delivered:
 
 def _conflict(value: object) -> tuple[int, str]:
     frame, name = _list(value, 2)
-    return _int(frame, limits.FRAME_NUMBER_MIN, limits.FRAME_NUMBER_MAX), _name(name)
+    return _int(frame, limits.FRAME_NUMBER_MIN, limits.FRAME_NUMBER_MAX), file_name(name)
 
 
 _BODIES: Final[dict[int, Callable[[Row], Body]]] = {
@@ -320,14 +320,14 @@ def manifest_from_wire(value: object) -> Manifest:
     if sum(entry.size for entry in files) > limits.SCENE_BYTES_MAX:
         raise Malformed(f"a scene of more than {limits.SCENE_BYTES_MAX:,} bytes")
     try:
-        return make_manifest(_name(main), list(files))
+        return make_manifest(file_name(main), list(files))
     except Invalid as fault:
         raise Malformed(fault.message) from fault
 
 
 def _entry(value: object) -> ManifestEntry:
     name, digest, size = _list(value, 3)
-    return ManifestEntry(_name(name), _digest(digest), _int(size, 0, limits.SCENE_BYTES_MAX))
+    return ManifestEntry(file_name(name), _digest(digest), _int(size, 0, limits.SCENE_BYTES_MAX))
 
 
 def result_from_wire(value: object) -> FrameResult:
@@ -351,7 +351,7 @@ def _output(value: object) -> Output:
     role, name, digest, pixel_hash, size, width, height, channels, format_ = _list(value, 9)
     return Output(
         role=_text(role, limits.TEXT_CHARS_MAX),
-        name=_name(name),
+        name=file_name(name),
         digest=_digest(digest),
         pixel_hash=_hex(pixel_hash, DIGEST_BYTES),
         size=_int(size, 0, limits.SCENE_BYTES_MAX),
@@ -458,29 +458,6 @@ def _choice(value: object, choices: frozenset[str]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise Malformed(f"expected one of {', '.join(sorted(choices))}")
     return value
-
-
-def _name(value: object) -> str:
-    text = _text(value, limits.FILE_NAME_BYTES_MAX)
-    try:
-        clean = clean_name(text)
-    except Invalid as fault:
-        raise Malformed(fault.message) from fault
-    if clean != text:
-        raise Malformed(f"the file name {text[:80]!r} is not in its plain form")
-    return text
-
-
-def _frames_text(value: object) -> str:
-    """Text that `parse_frames` reads, so that nobody who folds facts needs to expect anything else."""
-    text = _text(value, limits.FRAMES_TEXT_CHARS_MAX)
-    try:
-        parse_frames(text)
-    except Invalid as fault:
-        raise Malformed(fault.message) from fault
-    except ValueError as fault:  # digits beyond what int() reads
-        raise Malformed("a frame number of thousands of digits") from fault
-    return text
 
 
 def _hex(value: object, length: int) -> str:

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from protocol import limits
-from protocol.errors import Invalid, Malformed
+from protocol.errors import Malformed
 from protocol.ids import JobId
-from protocol.jobs.manifest import clean_name
+from protocol.jobs.foreign import file_name
 from protocol.jobs.parcels import Parcel, Placed
 from protocol.jobs.results import FrameResult
 from protocol.ledger.rows import result_from_wire, result_to_wire
@@ -48,7 +48,7 @@ def _read_carry(row: Row) -> Carry:
         job=JobId(hexadecimal(row[1], 16)),
         number=uint(row[2]),
         root=text(row[3], limits.ROOT_NAME_CHARS_MAX),
-        folder=_name(row[4]) if row[4] != "" else "",
+        folder=file_name(row[4]) if row[4] != "" else "",
         sweep=flag(row[5]),
         parcels=items(row[6], limits.PARCELS_PER_CARRY_MAX, _parcel),
         holders=items(row[7], limits.MESSAGE_ITEMS_MAX, peer),
@@ -58,7 +58,7 @@ def _read_carry(row: Row) -> Carry:
 def _parcel(value: object) -> Parcel:
     frame, generation, names, result, replaces = sequence(value, 5, 5)
     outputs = result_from_wire(result).outputs
-    read = items(names, limits.OUTPUTS_PER_FRAME_MAX, _name)
+    read = items(names, limits.OUTPUTS_PER_FRAME_MAX, file_name)
     if len(read) != len(outputs) or len(set(read)) != len(read):
         raise Malformed("expected one name, unlike the others, for each output")
     return Parcel(_frame(frame), _generation(generation), read, outputs, items(replaces, limits.REPLACED_HASHES_MAX, _hash))
@@ -72,19 +72,7 @@ def _read_carried(row: Row) -> Carried:
 
 def _placed(value: object) -> Placed:
     frame, generation, conflicts = sequence(value, 3, 3)
-    return Placed(_frame(frame), _generation(generation), items(conflicts, limits.OUTPUTS_PER_FRAME_MAX, _name))
-
-
-def _name(value: object) -> str:
-    """A relative name in its plain form: nobody who writes files needs to expect anything else."""
-    name = text(value, limits.FILE_NAME_BYTES_MAX)
-    try:
-        clean = clean_name(name)
-    except Invalid as fault:
-        raise Malformed(fault.message) from fault
-    if clean != name:
-        raise Malformed(f"the name {name[:80]!r} is not in its plain form")
-    return name
+    return Placed(_frame(frame), _generation(generation), items(conflicts, limits.OUTPUTS_PER_FRAME_MAX, file_name))
 
 
 def _frame(value: object) -> int:

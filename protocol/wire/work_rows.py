@@ -13,6 +13,7 @@ from protocol import limits
 from protocol.access.keys import key_from_row, key_row
 from protocol.errors import Malformed
 from protocol.ids import AuthorId, Fence, JobId, LeaseId, PeerId
+from protocol.jobs.foreign import spec_text
 from protocol.jobs.results import Capabilities
 from protocol.ledger.rows import (
     fact_from_wire,
@@ -253,7 +254,7 @@ def _lease(value: object) -> Lease:
         generations=items(row[5], limits.FRAMES_PER_BATCH_MAX, _generation),
         attempts=items(row[6], limits.FRAMES_PER_BATCH_MAX, attempt),
         ttl_s=duration(row[7]),
-        spec=text(row[8], limits.SPEC_CHARS_MAX),
+        spec=spec_text(row[8]),
         manifest=manifest_from_wire(row[9]),
         holders=items(row[10], limits.HOLDERS_PER_LEASE_MAX, peer),
         blender=_word(row[11]),

@@ -72,6 +72,16 @@ async def test_a_body_that_is_no_json_is_refused(peer):
     assert answer.json["code"]
 
 
+async def test_settings_that_not_every_reader_of_json_can_take_are_refused_and_the_peer_goes_on(peer):
+    deep: Any = []
+    for _ in range(250):
+        deep = [deep]
+    assert "nested" in refused(peer, "bad_field", frames="1", settings={"a": deep})
+    assert "65,536" in refused(peer, "bad_field", frames="1", settings={"a": "x" * 300_000})
+    job = peer.submit(frames="1-2")
+    assert (await peer.until_ended(job))["state"] == "completed"
+
+
 async def test_a_job_that_nobody_knows_is_404_with_a_code(peer):
     answer = peer.ask("GET", "/api/v1/jobs/feedfeedfeedfeed")
     assert (answer.status, answer.json["code"]) == (404, "no_such_job")

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from protocol import limits
 from protocol.errors import Invalid
-from protocol.jobs.frames import Frames, format_frames, parse_frames
+from protocol.jobs.frames import Frames, check_frames, format_frames, parse_frames
+from tests.fuzzing import examples, refused, texts
 
 NUMBERS = st.sets(st.integers(limits.FRAME_NUMBER_MIN, limits.FRAME_NUMBER_MAX), max_size=60)
 
@@ -45,6 +46,11 @@ def test_ranges_are_read_into_a_sorted_set(text: str, numbers: list[int]):
         ("-500000-500000", "too_many_frames", "1,000,001 frames"),
         ("1-900000,1-900000", "too_many_frames", "Split it"),
         ("1" * (limits.FRAMES_TEXT_CHARS_MAX + 1), "bad_frames", "longer than"),
+        ("9" * 5_000, "bad_frames", "cannot read"),  # int() gives up on so many digits with an error of its own
+        ("1-" + "9" * 5_000, "bad_frames", "cannot read"),
+        ("1-9x" + "9" * 5_000, "bad_frames", "cannot read"),
+        ("9" * 20, "bad_frames", "leaves Blender's range"),
+        ("١-٣", "bad_frames", "cannot read"),  # digits, but nobody could type them back
     ],
 )
 def test_what_cannot_be_meant_is_refused(text: str, code: str, hint: str):
@@ -56,6 +62,20 @@ def test_what_cannot_be_meant_is_refused(text: str, code: str, hint: str):
 
 def test_a_million_frames_are_the_most():
     assert len(parse_frames("1-1000000")) == limits.FRAMES_PER_JOB_MAX
+
+
+@examples(300)
+@given(st.text("0123456789-x, \t\n١²a", max_size=30) | st.lists(texts, max_size=4).map(",".join))
+def test_any_text_is_frames_or_refused_with_a_code(text: str):
+    error, quick = refused(parse_frames, text, by=Invalid), refused(check_frames, text, by=Invalid)
+    if error is None:
+        assert quick is None
+        frames = parse_frames(text)
+        assert parse_frames(format_frames(frames)) == frames
+    else:
+        assert error.code in ("bad_frames", "too_many_frames")
+        assert len(error.message) < 2_000
+        assert str(quick) == str(error)
 
 
 @given(NUMBERS.filter(bool))

@@ -104,3 +104,9 @@ def test_a_name_is_confined_or_refused(text: str):
     assert name
     assert not name.startswith("/")
     assert ".." not in name.split("/")
+
+
+def test_files_of_too_many_bytes_together_are_refused():
+    half = limits.SCENE_BYTES_MAX // 2 + 1
+    with pytest.raises(Invalid, match="bytes together"):
+        make_manifest("a", [entry("a", size=half), entry("b", size=half)])

@@ -16,6 +16,7 @@ from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry
 from protocol.jobs.results import Failure, FrameResult, Inspection, Output, SceneWarning
 from protocol.ledger import rows
 from protocol.ledger.facts import Accepted, Closed, Control, Delivered, Fact, FrameEnded, Inspected, Owner, ReplicaSet, Retried
+from tests.protocol.specs import spec_texts
 
 ID = "ab" * 32
 
@@ -61,16 +62,17 @@ def manifests(draw: st.DrawFn) -> Manifest:
 
 
 BODIES = st.one_of(
-    st.builds(Accepted, texts(30), manifests(), texts(30), texts(30), WALLS, st.none() | PEERS),
+    st.builds(Accepted, spec_texts, manifests(), texts(30), texts(30), WALLS, st.none() | PEERS),
     st.builds(ReplicaSet, FENCES, st.integers(0, 2**40), st.lists(PEERS, max_size=4, unique=True).map(tuple)),
     st.builds(Owner, FENCES),
     st.builds(Inspected, ATTEMPTS, PEERS, INSPECTIONS, WALLS),
     st.builds(FrameEnded, FRAMES, st.integers(0, 99), ATTEMPTS, PEERS, DONE | FAILED, WALLS),
     st.builds(
         Control,
-        st.sampled_from(["cancelled", "paused", "priority", "on_warning", "accepted_warnings"]),
-        texts(30), FENCES, st.integers(0, 2**40), WALLS,
+        st.sampled_from(["cancelled", "paused", "on_warning", "accepted_warnings"]), texts(30), FENCES, st.integers(0, 2**40),
+        WALLS,
     ),
+    st.builds(Control, st.just("priority"), st.integers(0, 100).map(str), FENCES, st.integers(0, 2**40), WALLS),
     st.builds(
         Delivered, st.sampled_from(["1-48", "-5"]), st.integers(0, 99), st.sampled_from([(), ((1, "a/b.png"), (2, "c.png"))]),
         PEERS, WALLS,
@@ -185,6 +187,8 @@ def scene(*names: str, main: str = "a", size: int = 1) -> Manifest:
         ended(result=output(digest="")),
         ended(result=output(width=1.5)),
         accepted(spec="x" * (limits.SPEC_CHARS_MAX + 1)),
+        accepted(spec='{"frames":"48-1"}'),
+        accepted(spec='{"settings":{"a":' + "[" * 210 + "]" * 210 + "}}"),
         accepted(key="k" * (limits.IDEMPOTENCY_KEY_CHARS_MAX + 1)),
         accepted(submitter="\udfff"),
         accepted(submitter=None),
@@ -199,6 +203,7 @@ def scene(*names: str, main: str = "a", size: int = 1) -> Manifest:
         ReplicaSet(Fence(1, PeerId(ID)), 1, (PeerId(ID), PeerId(ID))),
         ReplicaSet(Fence(-1, PeerId(ID)), 1, ()),
         ReplicaSet(Fence(1, PeerId(ID)), 1, tuple(PeerId(f"{n:064x}") for n in range(limits.REPLICAS_PER_JOB_MAX + 1))),
+        Control("priority", "soon", Fence(1, PeerId(ID)), 1, 0),
         Control("colour", "red", Fence(1, PeerId(ID)), 1, 0),  # type: ignore[arg-type]
         Delivered("48-1", 1, (), PeerId("ab" * 32), 0),
         Delivered("1", 1, ((1, "../x"),), PeerId("ab" * 32), 0),

@@ -16,6 +16,7 @@ from protocol.wire import gossip as g
 from protocol.wire import work as w
 from protocol.wire.delivery import Carried, Carry
 from protocol.wire.keys import KeyGiven, KeysHeld
+from tests.protocol.specs import spec_texts
 
 
 def hexes(size: int) -> st.SearchStrategy[str]:
@@ -132,7 +133,7 @@ def work_leases(draw: st.DrawFn) -> w.Lease:
         generations=tuple(draw(generations) for _ in work),
         attempts=tuple(draw(attempts) for _ in (work or (0,) * inspect)),
         ttl_s=draw(seconds),
-        spec=draw(texts(100)),
+        spec=draw(spec_texts),
         manifest=draw(manifests),
         holders=draw(few(peers)),
         blender=draw(texts(9)),
