@@ -96,6 +96,34 @@ async def test_failed_frames_can_be_fetched_around_and_tried_again(mesh):
     await wait_until(lambda: peer.frames(job["id"])[1]["attempts"] >= 1 and peer.job(job["id"])["state"] == "failed", 30)
 
 
+async def test_why_says_what_keeps_a_peer_from_work_whichever_peer_is_asked(mesh):
+    worker = await mesh.start("worker")
+    bare = await mesh.start("bare", "--blender", "/nowhere/blender", renderer="blender")
+    shelf = await mesh.start("shelf", "--slots", "0")
+
+    def knows_all() -> bool:
+        probed = [row for row in worker.peers() if row["capabilities"] or row["renderer_reasons"]]
+        return {row["name"]: bool(row["capabilities"]) for row in probed} == {"worker": True, "bare": False, "shelf": True}
+
+    def why(subject: str, *more: str) -> str:
+        done = mesh.peerctl(worker, "why", subject, *more)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    await wait_until(knows_all, 30)
+    assert "peer worker takes work" in why("worker")
+    assert "takes no work" in why("bare")
+    assert "it has no renderer: blender: there is no program 'blender' at /nowhere/blender" in why(bare.id[:8])
+    assert "it has no slots; start it with --slots 1 or more" in why("shelf")
+    mesh.peerctl(shelf, "drain", "worker")
+    await wait_until(lambda: worker.get(f"/peers/{worker.id}")["draining"])
+    assert "peerctl undrain worker" in why("worker")
+    bare.kill()
+    await wait_until(lambda: worker.peers("dead"), 30)
+    assert json.loads(why("bare", "--json"))["reasons"][0] == {"text": "it is dead; start it again", "peer": bare.id}
+    assert mesh.peerctl(worker, "why", "nobody").returncode == 3
+
+
 async def test_no_peer_there_ends_with_7_and_names_peerd(mesh):
     done = mesh.peerctl(None, "status", "-H", "127.0.0.1:9")
     assert done.returncode == 7
