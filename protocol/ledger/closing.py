@@ -14,13 +14,16 @@ from protocol.jobs.results import Inspection
 from protocol.kernel import Now
 from protocol.ledger.delivering import is_delivered
 from protocol.ledger.facts import Closed
+from protocol.ledger.fold import VersionMap
 from protocol.ledger.held import HeldJob
 from protocol.ledger.lifecycle import refusal
 from protocol.ledger.replicas import Replicas
 
 
-def last_word(held: HeldJob, replicas: Replicas, now: Now, *, me: PeerId) -> Closed | None:
-    """The fact that ends the job, once there is nothing left to do; None while there is, or when it was said already."""
+def last_word(held: HeldJob, replicas: Replicas, now: Now, *, me: PeerId, own: VersionMap) -> Closed | None:
+    """The fact that ends the job, once there is nothing left to do; None while there is, or when it was said already.
+
+    `own`: up to where this peer, the owner, holds the job with all bytes."""
     fold = held.fold
     if fold.is_closed:
         return None
@@ -31,7 +34,7 @@ def last_word(held: HeldJob, replicas: Replicas, now: Now, *, me: PeerId) -> Clo
     if fold.frames is None:
         return None
     failed = [frame for frame in fold.failed_frames() if frame in fold.frames]
-    if fold.done + len(failed) < len(fold.frames) or not is_delivered(fold) or not all_safe(held, replicas, me=me):
+    if fold.done + len(failed) < len(fold.frames) or not is_delivered(fold) or not all_safe(held, replicas, me=me, own=own):
         return None
     return _closed(held, "failed" if failed else "completed", now)
 
@@ -40,8 +43,10 @@ def _closed(held: HeldJob, state: Literal["completed", "failed", "cancelled"], n
     return Closed(state, held.fold.fence, len(held.fold.retries), now.wall_ms)
 
 
-def all_safe(held: HeldJob, replicas: Replicas, *, me: PeerId) -> bool:
-    """Whether every committed frame's bytes are on two peers, where there are two that can hold them."""
+def all_safe(held: HeldJob, replicas: Replicas, *, me: PeerId, own: VersionMap) -> bool:
+    """Whether every committed frame's bytes are here and on another peer, where there is one that can hold them."""
+    if not held.fold.covered_by(own):
+        return False
     others = replicas.others()
     if not others or any(held.copies.is_synced(peer) for peer in others):
         return True

@@ -1,7 +1,8 @@
 """What follows when a blob here was found damaged: it is fetched again for every job that needs it, from whoever holds a copy.
 
 A machine beside the ledger that only reads its jobs. A corrupt copy is refetched first; when no holder has whole bytes after
-some tries, that is said aloud with the frame to be rendered again. Refuses to know disks.
+some tries, that is said aloud with the frame to be rendered again (an owner of a job that goes on does so by itself, see
+`recovery`). Refuses to know disks.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from protocol.effects import Effect, FetchBlobs, Notice
 from protocol.events import BlobLost, BlobsEnded, Event
 from protocol.ids import Digest, JobId, PeerId, Ticket
 from protocol.kernel import Now
-from protocol.ledger.facts import Accepted, FrameEnded
+from protocol.ledger.facts import Accepted, Fact, FrameEnded
 from protocol.ledger.fold import JobFold
 from protocol.signals import Signal
 
@@ -75,7 +76,7 @@ class Healing:
         """What a job needs the blob for, and who should have it; None when it does not."""
         for log in fold.log.values():
             for fact in log:
-                size = next((size for found, size in fold.blobs_of(fact) if found == digest), None)
+                size = _size_in(fold, fact, digest)
                 if size is None:
                     continue
                 makers = [fact.body.peer] if isinstance(fact.body, FrameEnded) else []
@@ -101,5 +102,20 @@ class Healing:
             heal.at = now.monotonic_s + limits.HEAL_RETRY_S
             return []
         del self._heals[ticket]
+        fold = next((one for one in self._folds() if one.job == heal.job), None)
+        if fold is None or not needs_blob(fold, heal.digest):
+            return []  # deleted, or rendered again meanwhile
         remedy = "send the scene again as a new job" if heal.frame is None else f"render it again: frames={heal.frame}"
         return [Notice("blob_unrecoverable", "error", heal.job, {**fields, "reason": error, "remedy": remedy})]
+
+
+def needs_blob(fold: JobFold, digest: Digest) -> bool:
+    """Whether a job needs these bytes: a file of its scene, an output or a log of an attempt that is not wanted anew."""
+    return any(_size_in(fold, fact, digest) is not None for log in fold.log.values() for fact in log)
+
+
+def _size_in(fold: JobFold, fact: Fact, digest: Digest) -> int | None:
+    """Bytes of a blob that a fact speaks of; None when it does not, or nobody needs them any more."""
+    if isinstance(fact.body, FrameEnded) and fact.body.generation < fold.generation(fact.body.frame):
+        return None
+    return next((size for found, size in fold.blobs_of(fact) if found == digest), None)

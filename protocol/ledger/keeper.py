@@ -1,15 +1,16 @@
-"""A replica's side: take an owner's facts, bring their bytes here, and say honestly what is held.
+"""Bring the bytes of a job's facts here, and say honestly up to where they are held: to an owner that asks, or to oneself.
 
-Refuses to know why it was chosen. Facts are accepted from anyone at any epoch.
+Refuses to know why it was chosen. Facts are accepted from anyone at any epoch. A result that is wanted anew needs no bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from protocol import limits
 from protocol.effects import Effect, FetchBlobs
-from protocol.ids import Digest, JobId, PeerId, Ticket
+from protocol.ids import AuthorId, Digest, JobId, PeerId, Ticket
 from protocol.ledger.facts import Accepted, Fact, FrameEnded
 from protocol.ledger.fold import JobFold, VersionMap
 from protocol.signals import Send, Signal
@@ -20,11 +21,14 @@ Output = Effect | Signal
 
 @dataclass(slots=True)
 class _Kept:
-    """`safe`: everything up to here has its bytes. `fetching`: the versions that the ticket under way leads to."""
+    """`safe`: everything up to here has its bytes. `fetching`: the versions that the ticket under way leads to.
 
-    asked_by: PeerId
+    `asked_by` None: the owner is this peer itself, and nobody is told. `waived` bytes are nowhere, and nobody needs them."""
+
+    asked_by: PeerId | None
     safe: VersionMap = field(default_factory=dict)
     fetching: VersionMap | None = None
+    waived: dict[Digest, None] = field(default_factory=dict)
     ticket: Ticket | None = None
 
 
@@ -42,16 +46,51 @@ class Keeper:
         kept = self._kept.setdefault(fold.job, _Kept(owner))
         kept.asked_by = owner
         outputs: list[Output] = [] if kept.ticket else list(self._fetch(fold, kept))
-        return [self._held(fold, kept), *outputs]
+        return [*self._held(fold, kept), *outputs]
+
+    def keep(self, fold: JobFold) -> list[Output]:
+        """This peer owns the job, and needs its bytes as well as any replica."""
+        kept = self._kept.setdefault(fold.job, _Kept(None))
+        kept.asked_by = None
+        return [] if kept.ticket else self._fetch(fold, kept)
+
+    def authored(self, job: JobId, author: AuthorId, first: int, last: int) -> None:
+        """This peer's own facts from `first` to `last`: whoever makes one of a result or a scene has its bytes."""
+        safe = self._kept.setdefault(job, _Kept(None)).safe
+        if safe.get(author, 0) == first - 1:
+            safe[author] = last
+
+    def waive(self, job: JobId, digests: Iterable[Digest]) -> None:
+        """Do without these bytes: they are nowhere, and no frame's result is in them."""
+        kept = self._kept.get(job)
+        if kept is not None:
+            kept.waived.update(dict.fromkeys(digests))
+
+    def lacking(self, fold: JobFold) -> list[FrameEnded]:
+        """Results among the next facts whose bytes are not known to be here."""
+        facts = fold.since(self.safe(fold.job), limits.FACTS_PER_MESSAGE_MAX)
+        return [fact.body for fact in facts if isinstance(fact.body, FrameEnded) and _is_wanted(fold, fact.body)]
+
+    def damaged(self, fold: JobFold) -> list[Output]:
+        """Bytes that were here are not: nothing is taken for safe until it was looked at again."""
+        kept = self._kept.get(fold.job)
+        if kept is None:
+            return []
+        kept.safe = {}
+        if kept.ticket is not None:
+            kept.fetching = None
+            return self._held(fold, kept)
+        return [*self._held(fold, kept), *self._fetch(fold, kept)]
 
     def ended(self, fold: JobFold, ticket: Ticket, error: str) -> list[Output]:
         """A fetch of ours has ended. After an error the owner's next round starts it again."""
         kept = self._kept[self._tickets.pop(ticket)]
         fetched, kept.fetching, kept.ticket = kept.fetching, None, None
-        if error or fetched is None:
+        if error:
             return []
-        kept.safe = fetched
-        return [self._held(fold, kept), *self._fetch(fold, kept)]
+        if fetched is not None:
+            kept.safe = {author: max(fetched.get(author, 0), kept.safe.get(author, 0)) for author in {**kept.safe, **fetched}}
+        return [*self._held(fold, kept), *self._fetch(fold, kept)]
 
     def owns(self, ticket: Ticket) -> JobId | None:
         """The job whose bytes this ticket fetches, or None when it is not ours."""
@@ -68,8 +107,10 @@ class Keeper:
         if kept is not None and kept.ticket is not None:
             self._tickets.pop(kept.ticket, None)
 
-    def _held(self, fold: JobFold, kept: _Kept) -> Send:
-        return Send(kept.asked_by, FactsHeld(fold.job, as_versions(fold.versions), as_versions(kept.safe)))
+    def _held(self, fold: JobFold, kept: _Kept) -> list[Output]:
+        if kept.asked_by is None:
+            return []
+        return [Send(kept.asked_by, FactsHeld(fold.job, as_versions(fold.versions), as_versions(kept.safe)))]
 
     def _fetch(self, fold: JobFold, kept: _Kept) -> list[Output]:
         facts = fold.since(kept.safe, limits.FACTS_PER_MESSAGE_MAX)
@@ -78,17 +119,17 @@ class Keeper:
         reached = dict(kept.safe)
         for fact in facts:
             reached[fact.author] = fact.seq
-        items = _items(fold, facts)
+        items = tuple(item for item in _items(fold, facts) if item[0] not in kept.waived)
         if not items:
             kept.safe = reached
-            return [self._held(fold, kept), *self._fetch(fold, kept)]
+            return [*self._held(fold, kept), *self._fetch(fold, kept)]
         self._next += 1
         kept.ticket, kept.fetching = Ticket(f"keep-{self._next}"), reached
         self._tickets[kept.ticket] = fold.job
         return [FetchBlobs(kept.ticket, items, self._holders(fold, facts, kept.asked_by), fold.job)]
 
-    def _holders(self, fold: JobFold, facts: list[Fact], owner: PeerId) -> tuple[PeerId, ...]:
-        holders = [owner]
+    def _holders(self, fold: JobFold, facts: list[Fact], owner: PeerId | None) -> tuple[PeerId, ...]:
+        holders = [] if owner is None else [owner]
         for fact in facts:
             if isinstance(fact.body, FrameEnded) and fact.body.peer not in holders:
                 holders.append(fact.body.peer)
@@ -98,9 +139,13 @@ class Keeper:
 
 def _items(fold: JobFold, facts: list[Fact]) -> tuple[tuple[Digest, int], ...]:
     """Distinct blobs of these facts, in order."""
-    telling = [fact for fact in facts if isinstance(fact.body, Accepted | FrameEnded)]
+    telling = [fact for fact in facts if isinstance(fact.body, Accepted) or _is_wanted(fold, fact.body)]
     items = {digest: size for fact in telling for digest, size in fold.blobs_of(fact)}
     return tuple(items.items())
+
+
+def _is_wanted(fold: JobFold, body: object) -> bool:
+    return isinstance(body, FrameEnded) and body.generation >= fold.generation(body.frame)
 
 
 def as_versions(versions: VersionMap) -> Versions:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from protocol import limits
 from protocol.effects import Notice, Persist, PinBlobs, Reply, UnpinJob
 from protocol.errors import Conflict, NotFound, Refusal, Unavailable
-from protocol.events import BlobsEnded, Booted, ControlAsked, DrainAsked, Event, StreamReceived, SubmitAsked
+from protocol.events import BlobLost, BlobsEnded, Booted, ControlAsked, DrainAsked, Event, StreamReceived, SubmitAsked
 from protocol.ids import Fence, JobId, PeerId, RequestId
 from protocol.jobs.identity import canonical, job_id
 from protocol.kernel import Now
@@ -68,9 +68,13 @@ class Ledger(Ownership):
                 return self._heard_held(sender, held, now)
             case StreamReceived(sender, work.ForgetJob(job, fence)):
                 return self._told_to_forget(sender, job, fence)
-            case BlobsEnded(ticket, error):
-                kept = self._keeper.owns(ticket)
-                return [] if kept is None else self._keeper.ended(self._jobs[kept].fold, ticket, error)
+            case BlobsEnded(ticket, error) if kept := self._keeper.owns(ticket):
+                return self._bytes_came(self._jobs[kept], ticket, error, now)
+            case BlobsEnded(ticket, error) if self._recovery.owns(ticket):
+                self._recovery.ended(ticket, error)
+                return []
+            case BlobLost(digest):
+                return self._bytes_lost(digest)
             case PeerChanged():
                 return self._peer(event, now)
             case SummaryChanged(job, seen):
@@ -266,6 +270,7 @@ class Ledger(Ownership):
         accepted = held.fold.accepted
         del self._jobs[job]
         self._keeper.forget(job)
+        self._recovery.forget(job)
         self._succession.forget(job)
         if accepted is not None and self._keys.get((accepted.submitter, accepted.key)) == job:
             del self._keys[accepted.submitter, accepted.key]
@@ -324,6 +329,8 @@ class Ledger(Ownership):
             outputs.extend(self._bring(held, peer))
         if held.owner != self._me:
             return outputs
+        outputs.extend(self._keep_own(held))
+        outputs.extend(self._render_lost(held, now))
         outputs.extend(self._record_replicas(held, now))
         outputs.extend(self._settle(held, now))
         outputs.extend(self._break_promises(held, now))

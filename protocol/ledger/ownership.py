@@ -10,19 +10,21 @@ from random import Random
 
 from protocol import limits
 from protocol.effects import Effect, Notice, Persist
-from protocol.ids import AttemptId, AuthorId, Fence, JobId, PeerId
+from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId, Ticket
 from protocol.jobs.results import Inspection
 from protocol.kernel import Now
 from protocol.ledger.closing import known_inspection, last_word
 from protocol.ledger.delivering import NOT_SWEPT, delivery_due, sweep_due
 from protocol.ledger.facts import Body, Fact, Inspected, ReplicaSet
 from protocol.ledger.fold import JobFold
+from protocol.ledger.healing import needs_blob
 from protocol.ledger.held import HeldJob
 from protocol.ledger.keeper import Keeper, as_versions
 from protocol.ledger.offers import work_opened
 from protocol.ledger.overview import view
 from protocol.ledger.promises import break_all, copies_of, keep, owner_elsewhere
 from protocol.ledger.publishing import publication
+from protocol.ledger.recovery import Recovery
 from protocol.ledger.replicas import Replicas
 from protocol.ledger.succession import (
     Succession,
@@ -61,6 +63,7 @@ class Ownership:
         self._deleted = Tombstones()
         self._heard: dict[JobId, JobView] = {}  # newest summaries of jobs that others own
         self._keeper = Keeper(me=me)
+        self._recovery = Recovery(me=me)
         self._replicas = Replicas(me=me, host=host, run_epoch=run_epoch, count=replicas)
         self._succession = Succession(me=me)
         self._given_up: dict[JobId, Fence] = {}  # never acknowledged by this run
@@ -103,7 +106,16 @@ class Ownership:
         for fact in facts:
             held.fold.add(fact)
         self._wake_rounds(now)
-        return [Persist(tuple(PutFact(fact) for fact in facts)), *self._push_all(held)] if facts else []
+        if not facts:
+            return []
+        self._keeper.authored(held.fold.job, self._author, facts[0].seq, facts[-1].seq)
+        return [Persist(tuple(PutFact(fact) for fact in facts)), *self._push_all(held), *self._keep_own(held)]
+
+    def _keep_own(self, held: HeldJob) -> list[Output]:
+        """An owner's copy counts as one of the two that a frame needs: what others have made and it lacks is brought here."""
+        if held.owner != self._me or held.fold.accepted is None or held.fold.is_closed or held.fold.cancelled:
+            return []
+        return self._keeper.keep(held.fold)
 
     def _push_all(self, held: HeldJob) -> list[Output]:
         return [output for peer in self._replicas.targets(held) for output in self._push(held, peer)]
@@ -137,9 +149,41 @@ class Ownership:
             held.rival = None
         if held.owner != self._me:
             return self._step_down(held, now)
+        keeping = self._keep_own(held)
         closing = self._closing(held, now)
         opening = self._open(held)
-        return [*closing, *opening, *self._publish(held, now)]
+        return [*keeping, *closing, *opening, *self._publish(held, now)]
+
+    def _bytes_came(self, held: HeldJob, ticket: Ticket, error: str, now: Now) -> list[Output]:
+        """Bytes that a job is kept with are here, or a holder could not give them: then each is looked for by itself."""
+        outputs = self._keeper.ended(held.fold, ticket, error)
+        if held.owner != self._me:
+            return outputs
+        if error:
+            return [*outputs, *self._recovery.look_for(held, self._keeper.lacking(held.fold), self._replicas, now)]
+        return [*outputs, *self._after_copies(held, now)]
+
+    def _render_lost(self, held: HeldJob, now: Now) -> list[Output]:
+        """Frames whose bytes nobody has are wanted again; it costs no attempt."""
+        if held.is_quiet or held.fold.is_closed or held.fold.cancelled:
+            return []
+        loss = self._recovery.lost(held, self._replicas, now)
+        self._keeper.waive(held.fold.job, loss.waived)
+        if not loss.again:
+            return []
+        frames = ",".join(one.frames for one in loss.again)
+        outputs = self._append(held, [*loss.again], now)
+        notice = Notice("frames_lost", "warning", held.fold.job, {"frames": frames[: limits.SUMMARY_RANGES_CHARS_MAX]})
+        return [*outputs, notice, *self._after_change(held, now)]
+
+    def _bytes_lost(self, digest: Digest) -> list[Output]:
+        """A blob here is damaged: whoever counts on this copy hears that it is not whole."""
+        outputs: list[Output] = []
+        for held in self._jobs.values():
+            if held.fold.accepted is not None and needs_blob(held.fold, digest):
+                self._recovery.forget(held.fold.job)
+                outputs.extend(self._keeper.damaged(held.fold))
+        return outputs
 
     def _step_down(self, held: HeldJob, now: Now) -> list[Output]:
         """Another peer owns the job: hand out nothing more, and bring it everything that is known here."""
@@ -149,6 +193,7 @@ class Ownership:
             outputs.append(Notice("job_yielded", job=held.fold.job, fields={"to": held.owner, "epoch": held.fold.fence.epoch}))
         held.opened = False
         held.claim = None
+        self._recovery.forget(held.fold.job)
         outputs.extend([*self._withdraw(held), *self._succeed(held, now)])
         held.sweeping = held.swept = NOT_SWEPT
         if self._replicas.lacking(held):
@@ -181,12 +226,13 @@ class Ownership:
 
     def _closing(self, held: HeldJob, now: Now) -> list[Output]:
         """The last word on a job, once there is nothing left to do."""
-        closed = last_word(held, self._replicas, now, me=self._me)
+        closed = last_word(held, self._replicas, now, me=self._me, own=self._keeper.safe(held.fold.job))
         if closed is None:
             return []
         sweep = sweep_due(held, self._scene_holders(held))
         if sweep is not None:
             return [*sweep]
+        self._recovery.forget(held.fold.job)
         notice = closed_notice(held, closed)
         return [*self._append(held, [closed], now), notice]
 

@@ -84,7 +84,8 @@ async def test_a_root_that_vanishes_is_waited_for_with_a_reason(mesh):
     job = peer.submit(frames="1-3", name="shot", destination="out:film", settings=QUICK)
 
     def waits() -> bool:
-        return "output_root_gone" in [reason["code"] for reason in peer.job(job)["waiting_because"]]
+        view = peer.job(job)
+        return view["frames"]["done"] == 3 and "output_root_gone" in [reason["code"] for reason in view["waiting_because"]]
 
     await wait_until(waits, 30)
     view = peer.job(job)

@@ -43,6 +43,7 @@ from protocol.events import (
 )
 from protocol.ids import Address, AuthorId, Digest, JobId, PeerId, RequestId
 from protocol.jobs.results import Capabilities
+from protocol.ledger.facts import Accepted, Closed, FrameEnded
 from protocol.membership.options import LAN
 from protocol.node import Node, NodeOptions
 from protocol.records import PutFact, Record
@@ -215,15 +216,32 @@ class World:
         self.on_crash(host)
 
     def wipe(self, host: Host) -> None:
-        """A new disk, where that loses nothing: every acceptance and every blob of it is on another one too."""
+        """A new disk, where that loses nothing but results of open jobs: every fact and all other bytes are elsewhere too."""
         others = [other.disk for other in self.hosts if other is not host]
         facts = [(job, key) for job, kept in host.disk.facts.items() for key in kept]
         kept = all(any(key in disk.facts.get(job, {}) for disk in others) for job, key in facts)
-        if kept and all(any(digest in disk.blobs for disk in others) for digest in host.disk.blobs):
+        alone = [digest for digest in host.disk.blobs if not any(digest in disk.blobs for disk in others)]
+        if kept and set(alone) <= self._results_of_open_jobs():
+            for _ in alone:
+                self.trace.count("results lost with a disk")
             host.disk = Disk()
             host.stores += 1
             self.trace.count("disks wiped")
             self.trace.note(self.at, f"{host.name} has an empty disk")
+
+    def _results_of_open_jobs(self) -> set[Digest]:
+        """Blobs that are in no scene and in no job that anybody takes for over; membership only, never iterated."""
+        open_: set[Digest] = set()
+        needed: set[Digest] = set()
+        for job in dict.fromkeys(job for host in self.hosts for job in host.disk.facts):
+            bodies = [fact.body for host in self.hosts for fact in host.disk.facts.get(job, {}).values()]
+            over = any(isinstance(body, Closed) for body in bodies)
+            for body in bodies:
+                if isinstance(body, Accepted):
+                    needed.update(entry.digest for entry in body.manifest.files)
+                elif isinstance(body, FrameEnded):
+                    (needed if over else open_).update(output.digest for output in body.result.outputs)
+        return open_ - needed
 
     def up(self) -> list[Host]:
         """Hosts with a running process."""

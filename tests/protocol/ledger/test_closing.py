@@ -28,7 +28,7 @@ def mesh(*peers: PeerId) -> Replicas:
 
 
 def word(job: HeldJob, known: Replicas | None = None) -> Closed | None:
-    return last_word(job, known or mesh(), NOW, me=ME)
+    return last_word(job, known or mesh(), NOW, me=ME, own=job.fold.versions)
 
 
 def test_nothing_is_over_while_a_frame_is_open():
@@ -56,15 +56,25 @@ def test_after_a_retry_the_last_word_is_said_anew():
     assert word(job) == Closed("completed", fence(), 1, 7)
 
 
+def safe(job: HeldJob, known: Replicas) -> bool:
+    return all_safe(job, known, me=ME, own=job.fold.versions)
+
+
 def test_bytes_are_safe_on_two_peers_or_where_there_is_no_second():
     job = held(*begun(spec(frames="1")), ended(1, 1))
-    assert all_safe(job, mesh(), me=ME)
-    assert not all_safe(job, mesh(ANNA), me=ME)
+    assert safe(job, mesh())
+    assert not safe(job, mesh(ANNA))
     job.copies.heard(ANNA, job.fold.versions, job.fold.versions)
-    assert all_safe(job, mesh(ANNA), me=ME)
+    assert safe(job, mesh(ANNA))
     rendered_elsewhere = held(*begun(spec(frames="1")), ended(1, 1, by=ANNA))
-    assert all_safe(rendered_elsewhere, mesh(ANNA), me=ME)
-    assert not all_safe(held(*begun()), mesh(ANNA), me=ME)
+    assert safe(rendered_elsewhere, mesh(ANNA))
+    assert not safe(held(*begun()), mesh(ANNA))
+
+
+def test_nothing_is_safe_while_the_owner_lacks_bytes_itself():
+    job = held(*begun(spec(frames="1")), ended(1, 1, by=ANNA))
+    job.copies.heard(ANNA, job.fold.versions, job.fold.versions)
+    assert not all_safe(job, mesh(ANNA), me=ME, own={})
 
 
 def test_a_scene_that_was_looked_at_is_known_under_the_same_settings_only():

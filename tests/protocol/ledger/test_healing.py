@@ -3,10 +3,10 @@ from __future__ import annotations
 from protocol import limits
 from protocol.effects import FetchBlobs, Notice
 from protocol.events import BlobLost, BlobsEnded
-from protocol.ledger.facts import ReplicaSet
-from protocol.ledger.healing import Healing
+from protocol.ledger.facts import ReplicaSet, Retried
+from protocol.ledger.healing import Healing, needs_blob
 from tests.playbook import Playbook
-from tests.protocol.making import ANNA, BEN, JOB, ME, SCENE, begun, digest, ended, fence, folded, output
+from tests.protocol.making import ANNA, BEN, JOB, ME, SCENE, begun, digest, ended, facts, fence, folded, output
 
 
 def begin() -> Playbook:
@@ -43,3 +43,16 @@ def test_it_is_tried_again_and_then_given_up_aloud():
     notice = book.expect(Notice, event="blob_unrecoverable")
     assert (notice.level, notice.fields["remedy"]) == ("error", "render it again: frames=3")
     assert book.machine.next_deadline() is None
+
+
+def test_what_was_rendered_again_meanwhile_is_missed_no_more():
+    fold = folded(*begun(manifest=SCENE), ReplicaSet(fence(), 2, (ME, BEN)), ended(3, 1, by=ANNA))
+    book = Playbook(Healing(me=ME, folds=lambda: [fold])).feed(BlobLost(output(3, ANNA).digest))
+    fold.add(facts(Retried("3", 1, 1), first=7)[0])
+    for _ in range(limits.HEAL_TRIES_MAX - 1):
+        book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "nobody has it")).wait(limits.HEAL_RETRY_S)
+    ticket = book.expect(FetchBlobs).ticket
+    book.forget().feed(BlobsEnded(ticket, "nobody has it"))
+    book.expect_no(Notice)
+    assert not needs_blob(fold, output(3, ANNA).digest)
+    assert needs_blob(fold, digest("scene"))

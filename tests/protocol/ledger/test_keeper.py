@@ -3,10 +3,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from protocol.effects import FetchBlobs
+from protocol.ledger.facts import Retried
 from protocol.ledger.keeper import Keeper
 from protocol.signals import Send
 from protocol.wire.work import FactsHeld
-from tests.protocol.making import ANNA, AUTHOR, BEN, JOB, ME, SCENE, begun, digest, ended, facts, folded, spec
+from tests.protocol.making import ANNA, AUTHOR, BEN, JOB, ME, SCENE, begun, digest, ended, facts, folded, output, spec
 
 
 def held(outputs: Sequence[object]) -> list[FactsHeld]:
@@ -60,3 +61,47 @@ def test_a_forgotten_job_is_fetched_no_more():
     fetch = fetched(keeper.asked(fold, ANNA))
     keeper.forget(JOB)
     assert keeper.owns(fetch.ticket) is None
+
+
+def test_an_owner_keeps_its_job_itself_and_tells_nobody():
+    fold = folded(*begun(spec(frames="1-2")), ended(1, 1, by=ANNA))
+    keeper = Keeper(me=ME)
+    fetch = fetched(keeper.keep(fold))
+    assert fetch.holders == (ANNA,)
+    assert keeper.keep(fold) == []
+    assert keeper.lacking(fold) == [ended(1, 1, by=ANNA)]
+    assert keeper.ended(fold, fetch.ticket, "") == []
+    assert fold.covered_by(keeper.safe(JOB))
+
+
+def test_what_a_peer_has_authored_itself_is_here():
+    fold = folded(*begun(), ended(1, 1))
+    keeper = Keeper(me=ME)
+    keeper.authored(JOB, AUTHOR, 1, 5)
+    assert keeper.keep(fold) == []
+    keeper.authored(JOB, AUTHOR, 7, 8)  # something between is not known to be here
+    assert keeper.safe(JOB) == {AUTHOR: 5}
+
+
+def test_a_result_that_is_wanted_anew_and_bytes_that_are_waived_are_not_fetched():
+    fold = folded(*begun(), ended(1, 1, by=ANNA), ended(2, 2, by=ANNA), Retried("1", 1, 1))
+    keeper = Keeper(me=ME)
+    fetch = fetched(keeper.keep(fold))
+    assert fetch.items == ((output(2, ANNA).digest, 100),)
+    keeper.ended(fold, fetch.ticket, "nobody has it")
+    assert not fold.covered_by(keeper.safe(JOB))
+    keeper.waive(JOB, [output(2, ANNA).digest])
+    assert keeper.keep(fold) == []
+    assert fold.covered_by(keeper.safe(JOB))
+
+
+def test_damaged_bytes_are_looked_at_again_and_the_owner_hears_of_it():
+    fold = folded(*begun(owner=ANNA), ended(1, 1, by=ANNA))
+    keeper = Keeper(me=ME)
+    keeper.ended(fold, fetched(keeper.asked(fold, ANNA)).ticket, "")
+    outputs = keeper.damaged(fold)
+    assert held(outputs) == [FactsHeld(JOB, ((AUTHOR, 5),), ())]
+    under_way = fetched(outputs)
+    assert held(keeper.damaged(fold))[0].safe == ()  # damaged again while it is being fetched: once more from the start
+    assert fetched(keeper.ended(fold, under_way.ticket, "")).items == under_way.items
+    assert Keeper(me=ME).damaged(fold) == []

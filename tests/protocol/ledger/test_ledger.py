@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from protocol import limits
-from protocol.effects import Notice, Persist, PinBlobs, Reply, UnpinJob
+from protocol.effects import FetchBlobs, Notice, Persist, PinBlobs, Reply, UnpinJob
 from protocol.errors import Conflict, NotFound, Unavailable
-from protocol.events import Booted, ControlAsked, StreamReceived, SubmitAsked
+from protocol.events import BlobsEnded, Booted, ControlAsked, StreamReceived, SubmitAsked
 from protocol.ids import AuthorId, JobId, PeerId, RequestId
 from protocol.jobs.manifest import EMPTY, Manifest
 from protocol.jobs.results import Inspection
@@ -387,7 +387,8 @@ def test_after_a_restart_open_jobs_are_handed_out_again_and_ended_ones_are_not()
     kept = persisted(book)
     again = begin(author="b" * 16, booted=Booted(tuple(kept), {}))
     assert again.expect(WorkOpened).steps == b"\x03\x00"
-    commit(again.forget(), job, 2, 1 << 32)
+    fetch = again.expect(FetchBlobs)  # an owner looks whether it has the bytes still
+    commit(again.feed(BlobsEnded(fetch.ticket, "")).forget(), job, 2, 1 << 32)
     kept += persisted(again)
     third = begin(author="c" * 16, booted=Booted(tuple(kept), {}))
     third.expect_no(WorkOpened).expect(WorkClosed, job=job)

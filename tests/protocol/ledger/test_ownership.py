@@ -5,11 +5,11 @@ from __future__ import annotations
 from random import Random
 
 from protocol import limits
-from protocol.effects import Notice, Persist, Reply
+from protocol.effects import FetchBlobs, Notice, Persist, Reply
 from protocol.errors import Unavailable
-from protocol.events import Booted, ControlAsked, DrainAsked, StreamReceived
+from protocol.events import BlobLost, BlobsEnded, Booted, ControlAsked, DrainAsked, StreamReceived
 from protocol.ids import AuthorId, PeerId, RequestId
-from protocol.ledger.facts import Body, Closed, FrameEnded, Owner, ReplicaSet
+from protocol.ledger.facts import Body, Closed, FrameEnded, Owner, ReplicaSet, Retried
 from protocol.ledger.ledger import Ledger
 from protocol.records import PutFact
 from protocol.signals import FrameCommitted, Publish, Send, SummaryChanged, WorkClosed, WorkOpened
@@ -27,11 +27,13 @@ from tests.protocol.making import (
     begun,
     card,
     changed,
+    digest,
     done,
     ended,
     facts,
     fence,
     job_view,
+    output,
     sent,
 )
 
@@ -247,3 +249,60 @@ def test_a_job_that_was_never_acknowledged_does_not_come_back_through_its_replic
     book.feed(StreamReceived(ANNA, Facts(JOB, (), ((THEIRS, 3),), replicate=False)))
     assert sent(book, work.ForgetJob, ANNA) == [work.ForgetJob(JOB, fence())]
     assert [type(one) for one in book.out if isinstance(one, Send)] == [Send], "and what is held, should the other know better"
+
+
+# bytes that nobody has any more
+
+
+def nobody_has_it(book: Playbook) -> None:
+    for fetch in book.take(FetchBlobs):
+        assert fetch.items == ((output(1, ANNA).digest, 100),)
+        book.feed(BlobsEnded(fetch.ticket, "nobody has it"))
+
+
+def lost_frame() -> Playbook:
+    """Anna died for good with the only copy of frame 1; this peer has taken her job over and looks for it."""
+    first = begun(owner=ANNA)
+    together = ReplicaSet(fence(ANNA), 2, (ANNA, ME, BEN))
+    told = facts(*first[:2], together, first[3], ended(1, 1, by=ANNA), author=THEIRS)
+    book = begin(None, ANNA, BEN)
+    book.feed(StreamReceived(ANNA, Facts(JOB, tuple(told), ((THEIRS, len(told)),), replicate=True)))
+    book.feed(changed(ANNA, "dead")).wait(limits.MERGE_S + 0.1)
+    nobody_has_it(book)
+    versions = tuple(book.machine.fold(JOB).versions.items())
+    return book.feed(StreamReceived(BEN, FactsHeld(JOB, versions, ())))
+
+
+def test_a_frame_whose_only_holder_is_gone_for_good_is_rendered_again():
+    book = lost_frame()
+    assert book.take(WorkOpened)[-1].steps[:1] == b"\x03"
+    for _ in range(int(limits.LOST_WITHOUT_HOLDER_S) + 4):
+        nobody_has_it(book)
+        book.wait(1.0)
+    again = [body for body in persisted(book) if isinstance(body, Retried)]
+    assert [(body.frames, body.generation) for body in again] == [("1", 1)]
+    assert book.expect(Notice, event="frames_lost").fields["frames"] == "1"
+    assert book.take(WorkOpened)[-1].steps[:1] == b"\x00"
+    book.wait(5.0).expect_no(FetchBlobs)
+
+
+def test_a_holder_that_comes_back_in_time_saves_its_frame():
+    book = lost_frame().wait(2.0)
+    for _ in range(40):
+        for fetch in book.take(FetchBlobs):
+            book.feed(BlobsEnded(fetch.ticket, ""))
+        book.wait(1.0)
+    assert not [body for body in persisted(book) if isinstance(body, Retried)]
+
+
+def test_a_replica_with_a_damaged_blob_takes_its_word_back():
+    first = begun(owner=ANNA)
+    book = begin(None, ANNA, BEN)
+    told = facts(*first, ended(1, 1, by=ANNA))
+    book.feed(StreamReceived(ANNA, Facts(JOB, tuple(told), ((told[0].author, len(told)),), replicate=True)))
+    book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, ""))
+    assert sent(book, FactsHeld, ANNA)[-1].safe == ((told[0].author, len(told)),)
+    book.forget().feed(BlobLost(output(1, ANNA).digest))
+    assert sent(book, FactsHeld, ANNA)[-1].safe == ()
+    assert book.expect(FetchBlobs).items == ((output(1, ANNA).digest, 100),)
+    book.feed(BlobLost(digest("of no job"))).forget()

@@ -1,0 +1,120 @@
+"""Frames whose bytes nobody has any more: the owner looks for them one by one, and at last wants them rendered again.
+
+A finished frame whose only holder is gone counts as in flight on it (C7), a damaged one is fetched from every holder first (C6).
+Refuses to know how the owner noticed, and how bytes travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from protocol import limits
+from protocol.effects import FetchBlobs
+from protocol.ids import AttemptId, Digest, JobId, PeerId, Ticket
+from protocol.jobs.frames import format_frames
+from protocol.kernel import Now
+from protocol.ledger.facts import FrameEnded, Retried
+from protocol.ledger.held import HeldJob
+from protocol.ledger.replicas import Replicas
+
+
+@dataclass(slots=True)
+class _Search:
+    """`ended` is the attempt whose bytes are looked for since `since` (monotonic seconds), under `ticket` while that lasts."""
+
+    ended: FrameEnded
+    since: float
+    ticket: Ticket | None = None
+    state: Literal["new", "found", "failed"] = "new"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What was looked for long enough: facts by which frames are wanted again, and bytes that nobody waits for any more."""
+
+    again: tuple[Retried, ...] = ()
+    waived: tuple[Digest, ...] = ()
+
+
+class Recovery:
+    """Invariant: one search per attempt; none of a job that this peer does not own."""
+
+    def __init__(self, *, me: PeerId) -> None:
+        self._me = me
+        self._searches: dict[JobId, dict[AttemptId, _Search]] = {}
+        self._tickets: dict[Ticket, tuple[JobId, AttemptId]] = {}
+        self._next = 0
+
+    def owns(self, ticket: Ticket) -> JobId | None:
+        """The job that this ticket belongs to, or None when it is not ours."""
+        found = self._tickets.get(ticket)
+        return None if found is None else found[0]
+
+    def look_for(self, held: HeldJob, lacking: Iterable[FrameEnded], replicas: Replicas, now: Now) -> list[FetchBlobs]:
+        """Look for the bytes of these results, each by itself, so that one that is lost keeps no other back."""
+        job = held.fold.job
+        searches = self._searches.setdefault(job, {})
+        outputs: list[FetchBlobs] = []
+        for ended in lacking:
+            search = searches.setdefault(ended.attempt, _Search(ended, now.monotonic_s))
+            if search.ticket is not None or search.state == "found":
+                continue
+            if len(self._tickets) >= limits.SEARCHES_AT_ONCE_MAX:
+                break
+            self._next += 1
+            search.ticket = Ticket(f"find-{self._next}")
+            self._tickets[search.ticket] = (job, ended.attempt)
+            outputs.append(FetchBlobs(search.ticket, _blobs(ended), self._holders(held, ended, replicas), job))
+        return outputs
+
+    def ended(self, ticket: Ticket, error: str) -> None:
+        """A search has ended: its bytes are here, or nobody who was asked has them."""
+        job, attempt = self._tickets.pop(ticket)
+        search = self._searches.get(job, {}).get(attempt)
+        if search is not None and search.ticket == ticket:
+            search.ticket, search.state = None, "failed" if error else "found"
+
+    def lost(self, held: HeldJob, replicas: Replicas, now: Now) -> Loss:
+        """What was looked for long enough: a result that its frame has now is wanted again, another is done without."""
+        searches = self._searches.get(held.fold.job, {})
+        by_generation: dict[int, list[int]] = {}
+        waived: list[Digest] = []
+        for attempt, search in list(searches.items()):
+            ended = search.ended
+            if search.state != "failed" or now.monotonic_s - search.since < self._patience_s(held, ended, replicas):
+                continue
+            del searches[attempt]
+            if held.fold.winners.get(ended.frame) == ended and held.fold.is_done(ended.frame):
+                by_generation.setdefault(ended.generation + 1, []).append(ended.frame)
+            else:
+                waived.extend(digest for digest, _ in _blobs(ended))
+        again = [Retried(format_frames(sorted(f)), generation, now.wall_ms) for generation, f in sorted(by_generation.items())]
+        return Loss(tuple(again), tuple(waived))
+
+    def forget(self, job: JobId) -> None:
+        """The job is not owned here any more, or over, or its bytes must be looked at again."""
+        self._searches.pop(job, None)
+
+    def _holders(self, held: HeldJob, ended: FrameEnded, replicas: Replicas) -> tuple[PeerId, ...]:
+        """Whoever may have them, the likeliest first: who made them, who keeps the job, who has ever owned it, anybody else
+        who has said that it holds something of the job."""
+        asked = dict.fromkeys([ended.peer, *held.fold.replicas, *sorted(held.fold.owners), *held.copies.by_peer])
+        return tuple(peer for peer in asked if peer != self._me and (replicas.is_live(peer) or peer == ended.peer))
+
+    def _patience_s(self, held: HeldJob, ended: FrameEnded, replicas: Replicas) -> float:
+        """A holder that lives may only be out of reach; one that has left comes back with nothing; a dead one may be starting."""
+        likely = [ended.peer, *(peer for peer in held.fold.replicas if held.copies.is_synced(peer))]
+        others = [peer for peer in likely if peer != self._me]
+        if any(replicas.is_live(peer) for peer in others):
+            return limits.LOST_WITH_HOLDER_S
+        return 0.0 if all(replicas.has_left(peer) for peer in others) else limits.LOST_WITHOUT_HOLDER_S
+
+
+def _blobs(ended: FrameEnded) -> tuple[tuple[Digest, int], ...]:
+    """Distinct blobs (digest, bytes) of a result."""
+    items = {output.digest: output.size for output in ended.result.outputs}
+    if ended.result.log is not None:
+        items[ended.result.log] = ended.result.log_size
+    return tuple(items.items())

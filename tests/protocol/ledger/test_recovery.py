@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from protocol import limits
+from protocol.effects import FetchBlobs
+from protocol.ids import PeerId
+from protocol.kernel import Now
+from protocol.ledger.facts import Body, FrameEnded, ReplicaSet, Retried
+from protocol.ledger.held import HeldJob
+from protocol.ledger.recovery import Loss, Recovery
+from protocol.ledger.replicas import Replicas
+from tests.protocol.making import ANNA, BEN, JOB, ME, begun, changed, ended, facts, failed, fence, output
+
+
+def at(seconds: float) -> Now:
+    return Now(seconds, 7)
+
+
+def held(*bodies: Body) -> HeldJob:
+    job = HeldJob(JOB)
+    for fact in facts(*begun(), ReplicaSet(fence(), 2, (ME, BEN)), *bodies):
+        job.fold.add(fact)
+    return job
+
+
+def mesh(**states: str) -> Replicas:
+    """Anna and Ben are there, unless a state says otherwise."""
+    known = Replicas(me=ME, host="here", run_epoch=1, count=3)
+    for name, one in (("anna", ANNA), ("ben", BEN)):
+        known.heard(changed(one), at(0))
+        if name in states:
+            known.heard(changed(one, states[name]), at(0))  # type: ignore[arg-type]
+    return known
+
+
+def searched(job: HeldJob, results: list[FrameEnded], known: Replicas, recovery: Recovery, now: Now) -> list[FetchBlobs]:
+    return recovery.look_for(job, results, known, now)
+
+
+def lost_after(state: str, seconds: float, *, by: PeerId = ANNA, result: FrameEnded | None = None) -> Loss:
+    """What is given up so long after a search for one result of a peer in `state` has failed."""
+    one = result or ended(1, 1, by=by)
+    job, known, recovery = held(one), mesh(anna=state), Recovery(me=ME)
+    (fetch,) = searched(job, [one], known, recovery, at(100))
+    recovery.ended(fetch.ticket, "nobody has it")
+    return recovery.lost(job, known, at(100 + seconds))
+
+
+def test_each_result_is_looked_for_by_itself_at_whoever_may_have_it():
+    one, two = ended(1, 1, by=ANNA), ended(2, 2, by=ANNA)
+    job, recovery = held(one, two), Recovery(me=ME)
+    first, second = searched(job, [one, two], mesh(anna="dead"), recovery, at(1))
+    assert (first.items, first.holders, first.pin_for) == (((output(1, ANNA).digest, 100),), (ANNA, BEN), JOB)
+    assert second.items == ((output(2, ANNA).digest, 100),)
+    assert recovery.owns(first.ticket) == JOB
+    assert searched(job, [one, two], mesh(), recovery, at(2)) == []  # both are under way
+    recovery.ended(first.ticket, "")
+    recovery.ended(second.ticket, "nobody has it")
+    assert [fetch.items for fetch in searched(job, [one, two], mesh(), recovery, at(3))] == [second.items]
+
+
+def test_a_frame_of_which_every_holder_is_dead_is_wanted_again_after_a_while():
+    assert lost_after("dead", limits.LOST_WITHOUT_HOLDER_S - 0.1) == Loss()
+    assert lost_after("dead", limits.LOST_WITHOUT_HOLDER_S) == Loss((Retried("1", 1, 7),))
+
+
+def test_a_holder_that_left_is_not_waited_for_and_one_that_lives_is_waited_for_longer():
+    assert lost_after("left", 0.0).again == (Retried("1", 1, 7),)
+    assert lost_after("alive", limits.LOST_WITHOUT_HOLDER_S + 1) == Loss()
+    assert lost_after("alive", limits.LOST_WITH_HOLDER_S).again == (Retried("1", 1, 7),)
+
+
+def test_bytes_that_are_no_frames_result_are_done_without():
+    with_log = replace(failed(), log=output(9).digest, log_size=5)
+    assert lost_after("dead", 60.0, result=ended(1, 1, result=with_log, by=ANNA)) == Loss(waived=(output(9).digest,))
+
+
+def test_a_result_that_is_wanted_anew_already_is_not_asked_for_twice():
+    one = ended(1, 1, by=ANNA)
+    job, known, recovery = held(one), mesh(anna="left"), Recovery(me=ME)
+    (fetch,) = searched(job, [one], known, recovery, at(1))
+    recovery.ended(fetch.ticket, "nobody has it")
+    job.fold.add(facts(Retried("1", 1, 1), first=len(job.fold.log[facts(one)[0].author]) + 1)[0])
+    assert recovery.lost(job, known, at(2)).again == ()
+
+
+def test_searches_are_bounded_and_end_with_the_job():
+    results = [ended(frame, frame, by=ANNA) for frame in range(1, limits.SEARCHES_AT_ONCE_MAX + 10)]
+    job, recovery = held(*results), Recovery(me=ME)
+    found = searched(job, results, mesh(), recovery, at(1))
+    assert len(found) == limits.SEARCHES_AT_ONCE_MAX
+    for fetch in found:
+        recovery.ended(fetch.ticket, "")
+    assert len(searched(job, results, mesh(), recovery, at(2))) == 9
+    late = Recovery(me=ME)
+    (fetch,) = searched(job, results[:1], mesh(), late, at(1))
+    late.forget(JOB)
+    late.ended(fetch.ticket, "nobody has it")
+    assert late.lost(job, mesh(), at(1e6)) == Loss()
+    assert late.owns(fetch.ticket) is None
