@@ -163,16 +163,21 @@ class Node:
         return self.ledger.view(job) if self.ledger.owns(job) else self.board.view(job) or self.ledger.view(job)
 
     def where(self, job: JobId) -> list[PeerId]:
-        """Live peers that hold a job's detail, best first."""
-        fold = self.ledger.fold(job)
-        view = self.board.view(job)
-        live = self.roster.live()
-        owner = fold.fence.peer if fold is not None else (view.owner if view is not None else None)
-        replicas = fold.replicas if fold is not None else (view.replicas if view is not None else ())
-        if owner == self.me:
+        """Live peers that hold a job's detail, best first.
+
+        This one is among them while it is a recorded holder: who was one once is brought nothing new any more. Where no
+        other is left its old detail is better than none."""
+        fold, view, live = self.ledger.fold(job), self.board.view(job), self.roster.live()
+        if self.ledger.owns(job):
             return [self.me]
-        ranked = [*([owner] if owner else []), *([self.me] if fold is not None else []), *replicas]
-        return [peer for peer in dict.fromkeys(ranked) if peer in live]
+        if view is not None and (fold is None or view.epoch >= fold.fence.epoch):
+            recorded = [view.owner, *view.replicas]
+        else:
+            recorded = [] if fold is None else [fold.fence.peer, *fold.replicas]
+        nearest = [self.me] if fold is not None and self.me in recorded else []
+        ranked = [*recorded[:1], *nearest, *recorded[1:]]
+        found = [peer for peer in dict.fromkeys(ranked) if peer in live and (peer != self.me or fold is not None)]
+        return found or ([self.me] if fold is not None else [])
 
     def frames(self, job: JobId, *, state: str | None, after: int | None, limit: int) -> list[FrameView]:
         """A page of a held job's frames in order."""

@@ -14,12 +14,13 @@ from protocol.ids import Address, AuthorId, JobId, PeerId, RequestId
 from protocol.jobs.manifest import EMPTY
 from protocol.jobs.results import FrameResult
 from protocol.kernel import Now
+from protocol.ledger.facts import ReplicaSet
 from protocol.membership.options import LAN
 from protocol.node import Node, NodeOptions
 from protocol.signals import CatalogChanged, FrameCommitted, MemberChanged, Send, SlotsUsed
 from protocol.summaries import job_key, summary_to_bytes
 from protocol.wire.work import Wake
-from tests.protocol.making import ANNA, JOB, ME, NULL, attempt, card, done, job_view, spec
+from tests.protocol.making import ANNA, BEN, JOB, ME, NULL, attempt, begun, card, done, facts, fence, job_view, spec
 
 NOW = Now(100.0, 1_700_000_000_000)
 
@@ -37,14 +38,14 @@ class Machine:
         return None
 
 
-def begin(**fields: Any) -> Node:
+def begin(booted: Booted = Booted((), {}), **fields: Any) -> Node:
     dice = Random(7)
     options = NodeOptions(
         me=ME, author=AuthorId("a" * 16), run_epoch=1, address=Address("10.0.0.9", 7400), mesh_port=7401, nonce=bytes(8),
         token=lambda: dice.getrandbits(64), seed=1, card=card(capabilities=(), name="me"), swim=LAN,
     )  # fmt: skip
     node = Node(replace(options, **fields))
-    node.start(Booted((), {}), NOW)
+    node.start(booted, NOW)
     return node
 
 
@@ -156,6 +157,36 @@ def test_a_job_whose_owner_is_gone_says_so():
     assert node.explain(JOB)[0].code == "owner_unreachable"
     assert [view.owner for view in node.jobs()] == [ANNA]
     assert PeerId(ANNA) not in node.where(JOB)
+
+
+def holding(*replicas: PeerId) -> Node:
+    """Starts with the facts of a job of Anna's that `replicas` keep, and with Anna alive."""
+    first = begun(owner=ANNA)
+    kept = facts(first[0], first[1], ReplicaSet(fence(ANNA), 2, replicas), first[3])
+    node = begin(Booted(tuple(kept), {}))
+    node._tell(MemberChanged(ANNA, "alive", 1, Address("10.0.0.1", 7400), 7444, b""), NOW, [], 0)
+    return node
+
+
+def publish(node: Node, *replicas: PeerId, epoch: int = 1) -> None:
+    view = job_view(replicas=replicas, epoch=epoch)
+    node._tell(CatalogChanged(ANNA, job_key(JOB), summary_to_bytes(view)), NOW, [], 0)
+
+
+def test_a_peer_that_is_no_replica_any_more_does_not_answer_from_its_old_copy():
+    node = holding(ANNA, ME)
+    assert node.where(JOB) == [ANNA, ME]
+    publish(node, ANNA, ME)
+    assert node.where(JOB) == [ANNA, ME]
+    publish(node, ANNA, BEN)
+    assert node.where(JOB) == [ANNA]
+
+
+def test_an_old_copy_answers_when_nobody_else_can():
+    node = holding(ANNA, ME)
+    publish(node, ANNA, BEN, epoch=2)
+    node._tell(MemberChanged(ANNA, "dead", 1, Address("10.0.0.1", 7400), 7444, b""), NOW, [], 0)
+    assert node.where(JOB) == [ME]
 
 
 def test_a_peer_that_steals_from_itself_does_not_talk_itself_to_death():
