@@ -36,6 +36,7 @@ StreamMessage = WorkMessage | GossipMessage
 OnMessage = Callable[[PeerId, StreamMessage], bool]
 OnDrop = Callable[[str, int], None]
 ApiHandler = Callable[[web.Request, PeerId], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class MeshServer:
@@ -116,7 +117,7 @@ class MeshServer:
             self._sock = None
 
     def _application(self) -> web.Application:
-        application = web.Application(client_max_size=POST_BYTES_MAX)
+        application = web.Application(client_max_size=POST_BYTES_MAX, middlewares=[_departed])
         application.router.add_post("/mesh/v1/messages", self._messages)
         application.router.add_get("/mesh/v1/blobs/{digest:[0-9a-f]{64}}", self._blob)  # and HEAD
         application.router.add_route(hdrs.METH_ANY, "/mesh/v1/api/{path:.*}", self._forwarded)
@@ -182,6 +183,17 @@ class MeshServer:
         if self._api is None:
             raise web.HTTPServiceUnavailable(text="this peer serves no user API yet")
         return await self._api(request, self._sender(request))
+
+
+@web.middleware
+async def _departed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A caller that goes away in the midst is nothing to tell of; nobody reads this answer."""
+    try:
+        return await handler(request)
+    except ConnectionError:
+        if request.transport is not None and not request.transport.is_closing():
+            raise
+        return web.Response(status=400)
 
 
 async def _body(request: web.Request) -> bytes:

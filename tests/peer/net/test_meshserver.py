@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -253,3 +255,21 @@ async def test_a_reader_that_goes_away_in_mid_blob_leaves_no_trace(tmp_path: Pat
             response.close()
         await wait_until(lambda: not blobs.open_reads)
         assert host.dropped == {}
+
+
+async def test_a_caller_that_goes_away_in_mid_body_is_nothing_to_complain_of(
+    host: MeshPeer, caller: MeshCertificates, caplog: pytest.LogCaptureFixture
+):
+    where = (host.address.host, host.address.port)
+    _, writer = await asyncio.open_connection(*where, ssl=caller.client_context(), server_hostname=name_of(host.id))
+    writer.write(b"POST /mesh/v1/messages HTTP/1.1\r\nHost: peer\r\nContent-Length: 1000\r\n\r\nbegun")
+    await writer.drain()
+    served = host.server._runner.server
+    assert served is not None
+    await wait_until(lambda: served.requests_count == 1)
+    [connection] = served.connections
+    handling = connection._task_handler
+    assert handling is not None
+    writer.transport.abort()
+    await wait_until(handling.done)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
