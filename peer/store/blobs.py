@@ -187,6 +187,7 @@ class FolderBlobs:
                     raise
                 await self._copy_in(path, digest, size)
             self._index.add(digest, size)
+            await self._forget_partial(digest)
         await self._evict_to_limit()
         return digest, size
 
@@ -208,8 +209,14 @@ class FolderBlobs:
             finally:
                 await self._threads.run(remove, incoming.path)
             self._index.add(digest, size)
+            await self._forget_partial(digest)
         await self._evict_to_limit()
         return digest, size
+
+    async def _forget_partial(self, digest: Digest) -> None:
+        """The blob is here: what an interrupted transfer of it has left is of no use any more."""
+        if digest not in self._resuming:
+            await self._threads.run(remove, self._partial(digest))
 
     async def append(self, incoming: Incoming, chunk: bytes) -> None:
         """Write on, evicting unneeded blobs when the disk gets short. Raises `StoreFull`. For the writer."""
@@ -410,9 +417,12 @@ class FolderBlobWriter:
             self._blobs.finished(self._resumed)
 
     async def abort(self, *, keep: bool) -> None:
-        """Stop; `keep` leaves the bytes for a later resume, when the digest is known. Harmless after `finish`."""
+        """Stop; `keep` leaves the bytes for a later resume, when the digest is known. Harmless after `finish`.
+
+        Nothing is left where there are no bytes, or where the blob has come in another way."""
         try:
-            await self._blobs.stop(self._incoming, keep=keep and self._resumed is not None)
+            worth = keep and self._incoming.offset > 0 and not (self._resumed is None or await self._blobs.has(self._resumed))
+            await self._blobs.stop(self._incoming, keep=worth)
         finally:
             self._blobs.finished(self._resumed)
         await self._blobs.prune()

@@ -310,6 +310,26 @@ async def test_a_partial_longer_than_announced_is_begun_again(store: Store):
     assert await again.finish() == (expected, 5)
 
 
+async def test_a_transfer_that_brought_nothing_leaves_nothing(store: Store, data_dir: Path):
+    writer = await store.blobs.writer(digest_of(LARGE), size=len(LARGE))
+    await writer.abort(keep=True)
+    assert list((data_dir / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("begun_first", [True, False])
+async def test_a_partial_goes_when_its_blob_comes_in_another_way(store: Store, data_dir: Path, begun_first: bool):
+    writer = await store.blobs.writer(digest_of(LARGE), size=len(LARGE))
+    await writer.write(LARGE[:100_000])
+    if begun_first:
+        await writer.abort(keep=True)
+    mine = data_dir / "work" / "frame.png"
+    mine.write_bytes(LARGE)
+    assert (await store.blobs.adopt(mine))[0] == digest_of(LARGE)
+    if not begun_first:
+        await writer.abort(keep=True)
+    assert list((data_dir / "tmp").iterdir()) == []
+
+
 async def test_only_so_many_partials_are_kept(store: Store, data_dir: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(limits, "PARTIALS_KEPT_MAX", 2)
     for number in range(4):
