@@ -50,6 +50,7 @@ LEASE_RENEW_S: Final = 5.0
 IDLE_ASK_S: Final = 2.0
 LEDGER_ROUND_S: Final = 2.0
 FRAMES_PER_BATCH_MAX: Final = 1_000
+LANDINGS_PER_JOB_MAX: Final = 256  # frames whose bytes are on their way to the owner, before it hands out more
 LOCATE_S: Final = 0.3
 
 # Settings of a peer

@@ -211,7 +211,7 @@ class Dispatcher:
     def _grant_one(self, thief: PeerId, known: _Peer, steal: Steal, now: Now) -> tuple[Lease, Holdings] | None:
         for book in ranked(self._books.values()):
             card = known.card or PeerCard(slots_total=steal.slots)
-            if book.waiting == 0 or book.quiet_until > now.monotonic_s or self._unmet(book, thief, card, steal):
+            if book.waiting == 0 or book.room <= 0 or book.quiet_until > now.monotonic_s or self._unmet(book, thief, card, steal):
                 continue
             inspects = book.wants_inspection
             lease = self._inspection(book, thief, known, now) if inspects else self._batch(book, thief, known, steal, now)
@@ -238,7 +238,7 @@ class Dispatcher:
         measured = book.times.of(thief) or dict(steal.seconds_per_frame).get(book.work.job)
         own = 1 / measured if measured else book.times.speed(thief)
         total = self._total_speed(book)
-        size = batch_size(remaining=book.pending, own=own, total=total, measured=measured is not None)
+        size = min(batch_size(remaining=book.pending, own=own, total=total, measured=measured is not None), book.room)
         capable = self._capable(book)
         assert book.queue is not None
         assert book.work.frames is not None

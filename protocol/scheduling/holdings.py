@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from protocol import limits
 from protocol.ids import AttemptId, LeaseId, PeerId, Ticket
 from protocol.jobs.steps import FrameMove, FrameStep, move
 from protocol.scheduling.batches import FrameTimes
@@ -116,6 +117,12 @@ class Holdings:
     def running(self) -> int:
         """Frames that are with somebody, or on their way here."""
         return len(self.leased) + len(self.landings)
+
+    @property
+    def room(self) -> int:
+        """How many frames more may be handed out before those that were rendered elsewhere have come here: an owner that cannot
+        keep up with its workers must not be buried under what they have done."""
+        return limits.LANDINGS_PER_JOB_MAX - len(self.landings)
 
     def position(self, frame: int) -> int | None:
         return None if self.work.frames is None else self.work.frames.index(frame)

@@ -182,6 +182,22 @@ def test_a_frame_is_committed_when_its_bytes_are_here_and_acknowledged_after_tha
     assert sent(book, Reported, ANNA)
 
 
+def test_an_owner_that_cannot_keep_up_hands_out_no_more_until_bytes_have_come(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "LANDINGS_PER_JOB_MAX", 3)
+    book = begin(ANNA).feed(work(frames="1-50"))
+    tell(book, ANNA, grant(book), 1).forget()
+    given = grant(book)
+    assert given.frames == (2, 3), "a batch holds no more than there is room for"
+    for frame in given.frames:
+        tell(book, ANNA, given, frame)
+    ticket = book.expect(FetchBlobs).ticket
+    book.forget().feed(StreamReceived(ANNA, steal()))
+    assert sent(book, Granted, ANNA) == []
+    assert sent(book, Nothing, ANNA) != []
+    book.feed(BlobsEnded(ticket, "")).forget()
+    assert grant(book).frames == (4,)
+
+
 def test_our_own_frames_are_here_already():
     book = begin().feed(work("1"))
     tell(book, ME, grant(book, ME), 1).expect(FrameCommitted)
