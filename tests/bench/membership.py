@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import os
 import random
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+import psutil
 
 from tests.bench.fleets import Daemon, Fleet, Listener, Ours, Place, Serf
 from tests.bench.measured import Row
@@ -29,6 +32,9 @@ REFUSED_GOAL_S = {5: 2.0, 20: 2.5, 50: 3.0}
 STOPPED = 4  # of the peers in the stall test, always the same: the others are healthy throughout
 STOPPED_S, RUNNING_S = 6.0, 4.0
 LOSS = 0.3
+SIZES = (5, 20, 50)
+PAIR_BYTES = 128 * 2**20  # one of ours and one of serf's, with room
+PAIR_CORES = 0.02  # the same with nothing to do, and as much again for what the blows cost
 OURS_PORT, SERF_PORT, PORT_STEP = 20_000, 30_000, 10  # below the ports that the system picks for callers
 
 
@@ -50,10 +56,44 @@ QUICK = Effort(kills=3, trios=1, joins=4, idle_s=15, faults_s=40, cut_s=45)
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What only this benchmark takes."""
-    parser.add_argument("--peers", type=_sizes, default=(5, 20), metavar="N,N", help="fleet sizes for kills (default 5,20)")
+    parser.add_argument(
+        "--peers", type=_sizes, metavar="N,N", help="fleet sizes for kills (default 5,20,50; of those what this machine carries)"
+    )
     parser.add_argument("--quick", action="store_true", help="few and short measurements")
     parser.add_argument("--only", type=_parts, default=tuple(PARTS), metavar="PART,PART", help=f"of {', '.join(PARTS)}")
     parser.add_argument("--faults-s", type=float, metavar="SECONDS", help="length of the stall and loss tests (default 600)")
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a fleet can have: `load` is the mean number of processes that run already."""
+
+    cores: int
+    free_bytes: int
+    load: float
+
+    @classmethod
+    def this(cls) -> Machine:
+        return cls(len(os.sched_getaffinity(0)), psutil.virtual_memory().available, os.getloadavg()[0])
+
+    def refusal(self, count: int) -> str | None:
+        """Why `count` of ours beside as many of serf's would measure this machine and not the daemons; None when they fit."""
+        needed = count * PAIR_BYTES
+        if needed > self.free_bytes:
+            return f"{needed / 2**30:.1f} GiB of memory wanted, {self.free_bytes / 2**30:.1f} GiB are free"
+        cores = count * PAIR_CORES
+        if cores > self.cores - self.load:
+            return f"{cores:.1f} cores wanted, {self.cores} are here and {self.load:.1f} of them busy"
+        return None
+
+
+def carried(sizes: Sequence[int], machine: Machine) -> tuple[int, ...]:
+    """Those that the machine carries; why not the others is said. The smallest runs in any case."""
+    refusals = {count: machine.refusal(count) for count in sizes if count > min(sizes)}
+    for count, refusal in refusals.items():
+        if refusal is not None:
+            say(f"{count} peers are left out: {refusal} (--peers {count} insists)")
+    return tuple(count for count in sizes if refusals.get(count) is None)
 
 
 def run(*, options: argparse.Namespace, folder: Path) -> list[Row]:
@@ -68,9 +108,10 @@ def run(*, options: argparse.Namespace, folder: Path) -> list[Row]:
     if serf.returncode != 0:
         raise SystemExit(serf.stderr)
     bench = Bench(folder, serf.stdout.strip(), effort)
+    sizes = options.peers or carried(SIZES, Machine.this())
     rows: list[Row] = []
     for part in options.only:
-        found = PARTS[part](bench, options.peers)
+        found = PARTS[part](bench, sizes)
         for row in found:
             say(f"{row.name}: {row.measured:.3g} {row.unit}, serf {row.beside or 0.0:.3g} {row.unit}")
         rows += found
