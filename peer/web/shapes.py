@@ -447,10 +447,11 @@ def peer_json(view: PeerView) -> Peer:
     }
 
 
-def event_json(row: EventRow, peer: PeerId) -> dict[str, Any]:
-    """An event; its own members win over fields of the same name."""
-    own = {"id": row.id, "time": rfc3339(row.wall_ms), "event": row.event, "level": row.level, "peer": peer, "job": row.job}
-    return {**own, **{key: value for key, value in row.fields.items() if key not in own}}
+def event_json(row: EventRow, observer: PeerId) -> dict[str, Any]:
+    """An event as `observer` has noted it. `peer` is whom it is about; where it is about nobody else, the observer."""
+    own: dict[str, Any] = {"id": row.id, "time": rfc3339(row.wall_ms), "event": row.event, "level": row.level, "job": row.job}
+    own["observer"] = observer
+    return {"peer": observer, **{key: value for key, value in row.fields.items() if key not in own}, **own}
 
 
 def mesh_keys_json(view: MeshKeysView) -> MeshKeys:

@@ -60,7 +60,8 @@ def parse_frames(text: str) -> Frames:
 
     Raises `Invalid` (code `bad_frames`) with a message that shows the part at fault and a form that works.
     """
-    return Frames(chain.from_iterable(sorted(_ranges(text), key=lambda numbers: numbers.start)))
+    ranges = sorted(_ranges(text), key=_start)
+    return Frames(chain.from_iterable(ranges))
 
 
 def check_frames(text: str) -> None:
@@ -79,6 +80,10 @@ def _ranges(text: str) -> list[range]:
             f"frames: {total:,} frames; a job holds at most {limits.FRAMES_PER_JOB_MAX:,}. Split it into several jobs",
         )
     return ranges
+
+
+def _start(numbers: range) -> int:
+    return numbers.start
 
 
 def _part(part: str, text: str) -> range:

@@ -21,6 +21,7 @@ BENCHES: Final = {
     "rotation": "the mesh's key turned again and again while three peers render, then one peer left out",
     "flood": "10,000 bad datagrams a second against one of three peers while they render (root: in a network namespace)",
     "door": "a closed mesh asked for every route without a key, with wrong ones and with too low a role, while it renders",
+    "takeover": "the owner of a running job killed with -9, 20 times: when its heir is shown, and when work is stolen again",
     "million": "memory of an owner and a replica of a job of a million frames, and how long a look at it takes",
     "blobs": "memory of two daemons while a 2 GB scene is uploaded to one and fetched by the other",
 }

@@ -42,6 +42,7 @@ async def test_kept_events_then_the_end(peer: WebPeer):
         "event": "job_accepted",
         "level": "info",
         "peer": peer.mesh.me,
+        "observer": peer.mesh.me,
         "job": job,
     }
     assert events[1][2]["text"] == "two\nlines"
