@@ -1,0 +1,58 @@
+"""How many frames were rendered to their end more than once, by what the owners noted when they committed a result.
+
+A second commit of a frame, or a result that came when the frame was done, is one. It is put down to a cut network or a stopped
+peer when there was one while the job was under way, else to the kills. Jobs that a client had rendered again are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+KILLS: Final = frozenset({"kill", "kill_all", "io_error", "wipe", "roll_back", "twin", "leave"})
+CUTS: Final = frozenset({"stop", "partition", "disk_full", "twin"})
+TAIL_S: Final = 30.0  # a lease that nobody renewed runs out, and a peer that was stopped reports what it has
+
+
+@dataclass(frozen=True, slots=True)
+class Rerendered:
+    """`allowed` is the sum of the slots of all peers that were killed."""
+
+    by_kills: int
+    by_cuts: int
+    kills: int
+    allowed: int
+    commits: int
+    examples: list[str]
+
+
+def rerendered(lines: Sequence[Mapping[str, Any]], left_out: Collection[str]) -> Rerendered:
+    """Count them."""
+    cuts = _cuts(lines)
+    kills = [line for line in lines if line["op"] == "fault" and line["kind"] in KILLS and not line.get("copied_only")]
+    first: dict[tuple[str, int], float] = {}
+    by_kills, by_cuts, commits, examples = 0, 0, 0, list[str]()
+    for line in lines:
+        if line["op"] != "event" or line["name"] not in ("frame_committed", "duplicate_result") or line["job"] in left_out:
+            continue
+        commits += line["name"] == "frame_committed"
+        frame = (line["job"], line["frame"])
+        if frame not in first:
+            first[frame] = line["at"]
+        elif any(begin <= line["at"] and first[frame] <= end + TAIL_S for begin, end in cuts):
+            by_cuts += 1
+        else:
+            by_kills += 1
+            examples.append(f"{frame[0][:8]}/{frame[1]} at {first[frame]:g} and {line['at']:g} s")
+    killed = sum(len(line["peers"]) for line in kills)
+    allowed = sum(line.get("slots", len(line["peers"])) for line in kills)
+    return Rerendered(by_kills, by_cuts, killed, allowed, commits, examples[:10])
+
+
+def _cuts(lines: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """When the network was cut or a peer could not go on."""
+    ends = {line["number"]: line["at"] for line in lines if line["op"] == "over"}
+    return [
+        (line["at"], ends.get(line["number"], float("inf"))) for line in lines if line["op"] == "fault" and line["kind"] in CUTS
+    ]
