@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 NEEDS = ("blender", "consul", "dnsmasq", "namespaces")  # markers of tests with real things
 UNDER_CI = "skipped, and under CI that is a failure: install what the test needs, or mend the reason: "
 
-# No deadline and no complaint about slow examples: a busy machine is no defect.
-_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# No deadline and no complaint about slow examples: a busy machine is no defect. Examples may share what a fixture has made.
+_PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 settings.register_profile("repeatable", _PATIENT, derandomize=True, database=None)
 settings.register_profile("wide", _PATIENT, max_examples=5_000, print_blob=True)
 settings.load_profile("repeatable")

@@ -26,10 +26,10 @@ def refused(read: Callable[..., Any], *given: Any, by: type[ErrorT]) -> ErrorT |
     return None
 
 
-digits = st.sampled_from(
+digits: st.SearchStrategy[str] = st.sampled_from(
     ["0", "00", "9" * 20, "1" + "0" * 400, "7" * 5_000, "-1", "+1", "1e999", "\u0661\u0662", "\u00b2", "1_0"]
 )
-odd_texts = st.sampled_from(
+odd_texts: st.SearchStrategy[str] = st.sampled_from(
     ["", " ", "\0", "\n", "a\r\nb", "\ud800", "\udcff", "\x85", "[", "[::1", "%", "%zz", "..", "/", "\\", '"', "x" * 5_000]
 )
 texts: st.SearchStrategy[str] = st.text(max_size=40) | digits | odd_texts

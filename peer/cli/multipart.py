@@ -16,6 +16,7 @@ from peer.cli import bounds
 from peer.cli.failures import CliError, Exit
 
 _END: Final = b"\r\n"
+_CODES: Final = ("%22", "%0D", "%0A")  # what browsers write for a quote and the ends of lines, and peers read so
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,10 @@ def _quoted(name: str) -> str:
         name.encode()
     except UnicodeEncodeError:
         raise CliError(Exit.USAGE, f"the file name {name!r} is not UTF-8", remedy="rename the file") from None
-    return name.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = name.replace("\\", "\\\\").replace('"', '\\"')
+    if quoted == name and any(code in name for code in _CODES):
+        raise CliError(Exit.USAGE, f"the file name {name!r} would arrive as another one", remedy="rename the file")
+    return quoted
 
 
 def _size(path: Path) -> int:

@@ -15,6 +15,7 @@ from aiohttp import web
 from peer.web.problems import Refused, wrong_fields
 from peer.web.route import Route
 from peer.web.site import ROLE, Site, forwarded_by, site_of
+from protocol import limits
 from protocol.access.roles import Role, allows, role_named
 
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -32,9 +33,12 @@ def role_of(request: web.Request) -> Role | None:
 
 
 def submitter_of(request: web.Request) -> str:
-    """In whose name the caller asks."""
+    """In whose name the caller asks. Raises `Refused` 400 for a name that another peer has passed on and no job may keep."""
     if forwarded_by(request) is not None:
-        return request.headers.get(SUBMITTER_HEADER, "")
+        name = request.headers.get(SUBMITTER_HEADER, "")
+        if len(name) > limits.SUBMITTER_CHARS_MAX or not name.isprintable():
+            raise Refused(400, "bad_submitter", f"the header {SUBMITTER_HEADER} holds no name")
+        return name
     return site_of(request).options.submitter(request)
 
 
@@ -87,7 +91,7 @@ def _refuse_foreign_pages(site: Site, request: web.Request) -> None:
     DNS rebinding.
     """
     origin = request.headers.get("Origin")
-    if origin and request.method not in READS and urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin and request.method not in READS and _place(origin) != request.host.lower():
         raise Refused(403, "cross_origin", f"a page of {origin[:100]} may not write to this peer")
     if _on_loopback(request) and not _own_name(request.host, site.options.host_names):
         raise Refused(403, "foreign_host", f"this peer is not called {request.host[:100]!r}; use its address or localhost")
@@ -101,8 +105,19 @@ def _on_loopback(request: web.Request) -> bool:
         return False
 
 
+def _place(origin: str) -> str | None:
+    """Host and port of an origin, None for one that cannot be read."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
+
+
 def _own_name(host: str, names: tuple[str, ...]) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -154,13 +154,15 @@ def _value(text: str) -> tuple[str, str]:
         value, _, rest = text.partition(";")
         return value.strip(), rest
     out: list[str] = []
-    at = 1
+    at, escaped = 1, False
     while at < len(text) and text[at] != '"':
         if text[at] == "\\" and text[at + 1 : at + 2] in ('"', "\\"):
-            at += 1
+            at, escaped = at + 1, True
         out.append(text[at])
         at += 1
     if at >= len(text):
         raise Refused(400, "bad_form", "a part's Content-Disposition cannot be read")
-    value = "".join(out).replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
+    value = "".join(out)
+    if not escaped:  # who escapes as RFC 9110 does means a percent sign where there is one
+        value = value.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n")
     return value, text[at + 1 :].partition(";")[2]

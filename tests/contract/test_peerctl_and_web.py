@@ -7,11 +7,17 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from peer.cli.failures import CliError
+from peer.cli.multipart import FilePart, Form
+from peer.web.multipart import parse_disposition
 from tests.peer.web.conftest import SCENE, WebPeer, farm, peer
 
 __all__ = ["farm", "peer"]  # fixtures
@@ -44,6 +50,17 @@ async def test_a_scene_with_odd_names_is_submitted(peer: WebPeer, peerctl: Peerc
     assert ran.returncode == 0, ran.stderr
     (view,) = peer.mesh.jobs()
     assert (ran.stdout.strip(), view.name, view.priority) == (view.id, 'my "castle" é', 70)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | st.text('\\"%20DA;= ', max_size=20))
+def test_a_file_s_name_arrives_as_it_is_or_is_refused_before_it_is_sent(name: str) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        try:
+            form = Form([], [FilePart("asset", name, Path(file.name))])
+        except CliError:
+            return
+        head = b"".join(form.chunks()).partition(b"\r\n\r\n")[0].decode()
+    assert parse_disposition(head.partition("Content-Disposition: ")[2].partition("\r\n")[0]) == ("asset", name)
 
 
 @pytest.mark.parametrize(

@@ -20,4 +20,5 @@ def plain(request: web.Request, refused: Refused) -> web.Response:
     """The answer that says `refused`: what a body holds wrongly is 400 here, as it is there."""
     status = 400 if refused.status == 422 else refused.status
     text = f"method {request.method} not allowed" if status == 405 else refused.detail
-    return web.Response(status=status, text=text, headers=refused.headers)
+    shown = text.encode("utf-8", "replace").decode()  # it may repeat half of a surrogate pair that JSON can write
+    return web.Response(status=status, text=shown, headers=refused.headers)

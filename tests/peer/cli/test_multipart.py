@@ -47,7 +47,7 @@ def test_a_file_that_changes_while_it_is_sent_is_noticed(tmp_path: Path, change:
         list(form.chunks())
 
 
-@pytest.mark.parametrize("name", ["a\r\nb", "a\x00", "a\udcff"])
+@pytest.mark.parametrize("name", ["a\r\nb", "a\x00", "a\udcff", "a%22", "%0D"])
 def test_names_that_cannot_travel(tmp_path: Path, name: str) -> None:
     (tmp_path / "a").write_bytes(b"x")
     with pytest.raises(CliError, match="file name"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import get_args
 
@@ -65,7 +66,7 @@ async def test_each_route_lets_in_its_role_and_the_higher_ones_alone(farm: Farm,
 
 async def test_a_foreign_page_may_not_write(peer: WebPeer):
     body = {"renderer": "null", "frames": "1"}
-    for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "https://evil.example/127.0.0.1"):
+    for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "https://evil.example/127.0.0.1", "http://["):
         await problem_of(await peer.client.post("/api/v1/jobs", json=body, headers={"Origin": origin}), 403, "cross_origin")
     own = str(peer.client.make_url("")).rstrip("/")
     assert (await peer.client.post("/api/v1/jobs", json=body, headers={"Origin": own})).status == 202
@@ -78,6 +79,8 @@ async def test_a_foreign_page_may_not_write(peer: WebPeer):
     [
         ("evil.example", 403),
         ("evil.example:7700", 403),
+        ("[::1", 403),  # cannot even be read
+        ("a]", 403),
         ("localhost:7700", 200),
         ("127.0.0.1", 200),
         ("[::1]:7700", 200),
@@ -90,3 +93,24 @@ async def test_a_loopback_port_answers_to_its_own_names_only(farm: Farm, host: s
     assert response.status == status
     if status == 403:
         await problem_of(response, 403, "foreign_host")
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "a\udcff", "a\tb"])
+async def test_a_name_that_no_job_may_keep_is_not_taken_from_another_peer(peer: WebPeer, name: str):
+    answer = await asked_as(peer, name)
+    assert b" 400 " in answer.splitlines()[0]
+    assert b"bad_submitter" in answer
+    assert peer.mesh.kept == {}
+    assert b" 202 " in (await asked_as(peer, "alice/0011223344556677")).splitlines()[0]
+
+
+async def asked_as(peer: WebPeer, name: str) -> bytes:
+    """The answer to a job that another peer passes on in somebody's name; aiohttp's own client would refuse such names."""
+    body = b'{"renderer": "null", "frames": "1"}'
+    head = "POST /mesh/v1/api/api/v1/jobs HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head += f"X-Rendermesh-Role: submitter\r\nX-Rendermesh-Submitter: {name}\r\nContent-Length: {len(body)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(peer.mesh_port.host, peer.mesh_port.port)
+    writer.write(head.encode("utf-8", "surrogateescape") + body)
+    answer = await reader.read()
+    writer.close()
+    return answer

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
 from limits import RateLimitItemPerHour
 
 from peer.access import KeyVerifier
 from peer.telemetry.metrics import Metrics
-from peer.web.logins import Failures, Logins, network_of
+from peer.web.logins import Failures, Logins, credentials, network_of
+from peer.web.problems import Refused
 from protocol import limits
 from protocol.access.roles import Role
+from tests.fuzzing import refused, texts
 from tests.peer.web.conftest import Farm, WebPeer, problem_of
 
 JOBS = "/api/v1/jobs"
@@ -188,3 +193,25 @@ def test_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch):
     waits: list[Any] = [failures.wait_s(f"192.0.2.{number}") for number in range(100)]
     assert waits == [None] * 100
     assert len(failures._storage.storage) <= 5
+
+
+NAMES = st.sampled_from(["Authorization", "X-API-Key", "X-Consul-Token"])
+VALUES = texts.map(lambda text: text.encode("utf-8", "replace").decode()) | st.sampled_from(
+    ["Bearer", "Bearer a", "bearer  a ", "Basic eDp5"]
+)
+
+
+@given(st.sampled_from(["/v1/agent/self", "/api/v1/jobs"]), st.dictionaries(NAMES, VALUES, max_size=3))
+def test_any_headers_show_one_key_or_none_or_are_refused(path: str, headers: dict[str, str]):
+    request = make_mocked_request("GET", path, headers=headers)
+    error = refused(credentials, request, by=Refused)
+    if error is None:
+        assert credentials(request) is None or KeyVerifier(lambda _: None).verify(credentials(request) or "") is None
+    else:
+        assert (error.status, error.code) == (401, "bad_credentials")
+        assert all(value not in error.detail for value in headers.values() if len(value) > 9)
+
+
+@given(texts | st.ip_addresses().map(str) | st.sampled_from(["fe80::1%eth0", "::ffff:10.0.0.1", "1.2.3.4%x"]))
+def test_any_address_counts_as_one_network(text: str):
+    assert network_of(text) == "unknown" or network_of(network_of(text)) == network_of(text)

@@ -4,9 +4,12 @@ import asyncio
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.web.multipart import parse_disposition
 from peer.web.problems import Refused
+from tests.fuzzing import changed, examples, refused, texts
 from tests.peer.web.conftest import Farm
 
 
@@ -19,6 +22,7 @@ from tests.peer.web.conftest import Farm
         ('form-data; filename="/etc/passwd"; name="asset"', ("asset", "/etc/passwd")),
         (r'form-data; name="asset"; filename="a \"b\" \\c.png"', ("asset", r'a "b" \c.png')),
         (r'form-data; name="asset"; filename="C:\new\x.png"', ("asset", r"C:\new\x.png")),
+        (r'form-data; name="asset"; filename="a \"b\" %22.png"', ("asset", 'a "b" %22.png')),
         ('form-data; name="asset"; filename="a; b=c.png"', ("asset", "a; b=c.png")),
         ('form-data; name="asset"; filename="a %22b%22 100%25.png"', ("asset", 'a "b" 100%25.png')),
         ('Form-Data; NAME="x"; filename="é.png"; filename*=UTF-8\'\'e.png', ("x", "é.png")),
@@ -45,6 +49,24 @@ def test_dispositions_that_say_nothing(header: str):
     with pytest.raises(Refused) as caught:
         parse_disposition(header)
     assert (caught.value.status, caught.value.code) == (400, "bad_form")
+
+
+HEADER = st.one_of(
+    changed(rb'form-data; name="asset"; filename="te\"x/w\\ood%22.png"; x=y').map(
+        lambda data: data.decode("utf-8", "surrogateescape")
+    ),
+    st.lists(texts | st.sampled_from(["form-data;", "name=", "filename=", '"', ";", "\\", "="])).map("".join),
+)
+
+
+@examples(200)
+@given(HEADER)
+def test_any_header_names_a_part_or_is_a_bad_form(header: str):
+    error = refused(parse_disposition, header, by=Refused)
+    if error is None:
+        assert all(value.encode() is not None for value in parse_disposition(header) if value is not None)
+    else:
+        assert (error.status, error.code) == (400, "bad_form")
 
 
 FORM = (

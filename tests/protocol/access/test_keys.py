@@ -10,6 +10,7 @@ from protocol import limits
 from protocol.access.keys import KeyRecord, format_key, hash_secret, is_key_name, key_from_row, key_row, merge, parse_key
 from protocol.access.roles import ROLES
 from protocol.errors import Malformed
+from tests.fuzzing import changed, texts
 
 ALICE = KeyRecord("0011223344556677", "alice", "submitter", bytes(32), 1_700_000_000_000)
 
@@ -56,6 +57,18 @@ def test_the_text_form_goes_there_and_back():
 )
 def test_anything_else_is_no_key(text: str):
     assert parse_key(text) is None
+
+
+@given(st.binary(min_size=8, max_size=8).map(bytes.hex), st.binary(min_size=20, max_size=20))
+def test_every_key_comes_back_from_its_text(key: str, secret: bytes):
+    assert parse_key(format_key(key, secret)) == (key, secret)
+
+
+@given(changed(format_key(ALICE.id, bytes(range(20))).encode()) | texts.map(lambda text: text.encode("utf-8", "replace")))
+def test_any_text_is_exactly_one_key_or_none(data: bytes):
+    text = data.decode("utf-8", "surrogateescape")
+    parsed = parse_key(text)
+    assert parsed is None or format_key(*parsed) == text
 
 
 def test_a_hash_does_not_contain_the_secret_and_differs_from_secret_to_secret():

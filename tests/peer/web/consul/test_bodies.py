@@ -3,13 +3,24 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.checktargets import CheckTargets
 from peer.web.consul.bodies import check_definition, registration
 from peer.web.consul.fields import Fields
 from peer.web.problems import Refused
 from protocol import limits
-from protocol.services import CheckSpec, RegisterService
+from protocol.services import (
+    CheckSpec,
+    RegisterService,
+    service_from_bytes,
+    service_to_bytes,
+    spec_from_bytes,
+    spec_to_bytes,
+)
+from tests.fuzzing import examples, json_values, spoilt, texts
+from tests.fuzzing import refused as refusal_of
 
 TARGETS = CheckTargets(own=frozenset)
 
@@ -159,3 +170,66 @@ def test_what_is_wrong_with_a_service_is_said(body: dict[str, Any], text: str):
 
 def test_a_check_without_a_name_is_refused():
     assert refusal(check_definition, Fields.of({"TTL": "1s"}, "x"), TARGETS.literal_refusal) == "Missing check name"
+
+
+CHECK = {
+    "Name": "c", "CheckID": "c-1", "HTTP": "http://127.0.0.1/x", "Interval": "10s", "Timeout": 10**9, "Method": "HEAD",
+    "Header": {"X-A": ["1"]}, "TLSSkipVerify": True, "FailuresBeforeCritical": 3, "DeregisterCriticalServiceAfter": "90m",
+    "Status": "passing", "Notes": "n",
+}  # fmt: skip
+WHOLE = {
+    "ID": "w-1", "Name": "w", "Tags": ["a"], "Address": "10.0.0.1", "Port": 80, "Meta": {"k": "v"}, "Weights": {"Passing": 5},
+    "EnableTagOverride": True, "TaggedAddresses": {"x": {"Address": "h", "Port": 1}}, "Check": CHECK, "Checks": [{"TTL": "1s"}],
+}  # fmt: skip
+NAMES = sorted({*WHOLE, *CHECK, "TCP", "TTL", "Args", "ServiceID", "Body", "GRPC", "Kind"})
+BODIES = (
+    spoilt(WHOLE) | spoilt(CHECK) | json_values | st.dictionaries(st.sampled_from(NAMES), json_values | st.just("1s"), max_size=6)
+)
+
+
+@examples(200)
+@given(BODIES)
+def test_any_body_is_a_service_that_can_be_stored_or_refused(body: Any):
+    error = refusal_of(service, body, by=Refused)
+    if error is not None:
+        assert error.status == 400
+        return
+    command = service(body)
+    assert service_from_bytes(service_to_bytes(command.service)) == command.service
+    assert [spec_from_bytes(spec_to_bytes(one)) for one in command.checks] == list(command.checks)
+
+
+@examples(200)
+@given(BODIES)
+def test_any_body_is_a_check_that_can_be_stored_or_refused(body: Any):
+    def read() -> CheckSpec:
+        return check_definition(Fields.of(body, "the body"), TARGETS.literal_refusal)
+
+    error = refusal_of(read, by=Refused)
+    if error is not None:
+        assert error.status == 400
+        return
+    assert spec_from_bytes(spec_to_bytes(read())) == read()
+
+
+HOSTS = st.sampled_from(
+    ["127.0.0.1", "[::1]", "web.test", "10.0.0.1", "[::1", "::1", "é.test", "", "a b", "xn--", "%31", "1.2.3"]
+)
+
+
+@examples(200)
+@given(
+    st.builds(
+        "".join,
+        st.tuples(
+            st.sampled_from(["", "http://", "https://", "//", "x:"]),
+            HOSTS,
+            st.sampled_from(["", ":80", ":0", ":99999", ":x", ":-1"]),
+            texts,
+        ),
+    ),
+    st.sampled_from(["HTTP", "TCP"]),
+)
+def test_any_target_leads_somewhere_or_is_refused(target: str, field: str):
+    error = refusal_of(lambda: check(**{field: target, "Interval": "1s"}), by=Refused)
+    assert error is None or error.status == 400

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import pytest
+import math
 
-from peer.web.consul.durations import as_seconds, parse_duration
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peer.web.consul.durations import CHARS_MAX, as_seconds, parse_duration
+from tests.fuzzing import json_values, texts
 
 
 @pytest.mark.parametrize(
@@ -26,3 +31,30 @@ def test_numbers_are_nanoseconds_and_null_is_none():
     for value in odd:
         with pytest.raises(ValueError):
             as_seconds(value)
+
+
+UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3_600.0}
+PARTS = st.tuples(st.integers(0, 10**9), st.sampled_from(sorted(UNITS)))
+
+
+@given(st.sampled_from(["", "+", "-"]), st.lists(PARTS, min_size=1, max_size=4))
+def test_a_sum_of_parts_is_their_sum(sign: str, parts: list[tuple[int, str]]):
+    text = sign + "".join(f"{number}{unit}" for number, unit in parts)
+    seconds = sum(number * UNITS[unit] for number, unit in parts) * (-1 if sign == "-" else 1)
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@given(st.text("0123456789.+-nuµmsh ", max_size=CHARS_MAX + 2) | texts)
+def test_any_text_is_a_finite_number_or_refused_in_gos_words(text: str):
+    try:
+        assert math.isfinite(parse_duration(text))
+    except ValueError as error:
+        assert str(error).startswith("time: invalid duration")  # noqa: PT017 - both are right
+
+
+@given(json_values)
+def test_any_value_is_a_finite_number_or_refused(value: object):
+    try:
+        assert math.isfinite(as_seconds(value))
+    except ValueError:
+        return
