@@ -91,7 +91,10 @@ _OPTIONS: Final = (
     _Option("cache_bytes", "SIZE", "room for scenes and frames that may be dropped again (default 10GiB)"),
     _Option("check_allow", "CIDR", "network that health checks may probe besides this peer (repeat)", repeat=True),
     _Option(
-        "output_root", "NAME=PATH", "folder that jobs may have their frames delivered to, as NAME:folder (repeat)", repeat=True
+        "output_root",
+        "NAME=PLACE",
+        "folder, or s3://, az:// or gs:// store, that frames may be delivered to, as NAME:folder (repeat)",
+        repeat=True,
     ),
     _Option("shared_root", "NAME=PATH", "folder that scenes may be read from without an upload (repeat)", repeat=True),
     _Option("drain_grace_s", "SECONDS", "time for the current frame after SIGTERM (default 30)"),

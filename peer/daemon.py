@@ -42,6 +42,7 @@ from peer.net.meshkey import LOOPBACK_FILE, choose_mesh_key
 from peer.net.meshserver import MeshServer
 from peer.net.resolve import SeedResolver
 from peer.net.sockets import bind_stream
+from peer.outputs.opening import open_roots
 from peer.registry import EngineRegistry
 from peer.render.blender import BlenderOptions
 from peer.render.blendfile import check_version, read_header
@@ -173,13 +174,11 @@ class Daemon:
         fetcher = BlobFetcher(client, store.blobs, node.roster.stream_address)
         stack.push_async_callback(fetcher.close)
         workshop = self._workshop(store, engine)
-        vitals = Vitals(
-            settings.data_dir, last_turn_s=lambda: engine.last_step_at, gpus=lambda: _gpus(node.roster.card)
-        )  # fmt: skip
+        vitals = Vitals(settings.data_dir, last_turn_s=lambda: engine.last_step_at, gpus=lambda: _gpus(node.roster.card))
         checks = SelfChecks(folder=settings.data_dir, tell=engine.tell, vitals=vitals)
         probes = Probes(targets, engine.tell)
         stack.push_async_callback(probes.close)
-        delivery = Delivery(settings.output_roots, store.blobs, self._verifier, engine.tell)
+        delivery = Delivery(open_roots(settings.output_roots, store.blobs, self._verifier, store.work_dir), engine.tell)
         hands = PeerHands(
             datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes,
             keys=keys, delivery=delivery, log=log,

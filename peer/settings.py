@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 
 from peer.discovery.ways import FORMS, KINDS, Way, parse_way
 from peer.failpoints import parse as parse_failpoint
+from peer.outputs.places import check_place
 from protocol import limits
 from protocol.jobs.destination import ROOT_NAME
 
@@ -183,14 +184,14 @@ class Settings(BaseModel):
         return {key: value for key, _, value in pairs}
 
     @property
-    def output_roots(self) -> dict[str, Path]:
-        """Where finished frames may be delivered, by the root's name."""
+    def output_roots(self) -> dict[str, str]:
+        """Where finished frames may be delivered, by the root's name: a path, or a store's address."""
         return _roots(self.output_root)
 
     @property
     def shared_roots(self) -> dict[str, Path]:
         """Where scenes may be read from without an upload, by the root's name."""
-        return _roots(self.shared_root)
+        return {name: Path(path).expanduser() for name, path in _roots(self.shared_root).items()}
 
     @property
     def check_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -273,9 +274,18 @@ class Settings(BaseModel):
         if len(names) > limits.ROOTS_MAX or len(set(names)) != len(names):
             raise ValueError(f"at most {limits.ROOTS_MAX} roots, each with a name of its own")
         for text in value:
-            name, equals, path = text.partition("=")
-            if not equals or not ROOT_NAME.match(name) or not Path(path).expanduser().is_absolute():
-                raise ValueError(f"{text[:80]!r} is not NAME=PATH with a whole path; write for example farm=/mnt/farm")
+            name, equals, place = text.partition("=")
+            if not equals or not ROOT_NAME.match(name):
+                raise ValueError(f"{text[:80]!r} is not NAME=PATH; write for example farm=/mnt/farm")
+            check_place(place)
+        return value
+
+    @field_validator("shared_root")
+    @classmethod
+    def _shared_roots_are_folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for place in _roots(value).values():
+            if not Path(place).expanduser().is_absolute():
+                raise ValueError(f"{place[:80]!r}: scenes are read from folders; write for example farm=/mnt/farm")
         return value
 
     @field_validator("consul_token", mode="before")
@@ -325,9 +335,9 @@ class Settings(BaseModel):
         return self
 
 
-def _roots(texts: tuple[str, ...]) -> dict[str, Path]:
+def _roots(texts: tuple[str, ...]) -> dict[str, str]:
     pairs = (text.partition("=") for text in texts)
-    return {name: Path(path).expanduser() for name, _, path in pairs}
+    return {name: place for name, _, place in pairs}
 
 
 def _not_yet(value: str, *, now: Sequence[str], later: Sequence[str]) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import obstore
+import pytest
+
+from peer.outputs.store import connect
 from peer.render.verify_child import pixel_hash
 from tests.e2e.mesh import Answer, Mesh, PeerProcess
+from tests.peer.outputs.s3 import BUCKET, S3, an_s3
 from tests.waiting import wait_until
 
 QUICK = {"frame_ms": 10}
@@ -125,6 +132,81 @@ async def test_a_root_that_nobody_has_is_refused_with_those_that_there_are(mesh)
     for wrong in ("out:../x", "out", "/tmp/x", "s3://bucket/key"):
         assert peer.try_submit(frames="1-3", destination=wrong).status == 422, wrong
     assert peer.try_submit(frames="1-3", destination="out:x", output="../../{frame}").status == 422
+
+
+# object stores
+
+
+def objects(store: Any) -> dict[str, bytes]:
+    names = [one["path"] for batch in obstore.list(store) for one in batch]
+    return {name: bytes(obstore.get(store, name).bytes()) for name in names}
+
+
+def stored_as_committed(peer: PeerProcess, job: str, store: Any, scratch: Path) -> None:
+    """Every frame of the job is an object with the pixels that were committed, and nothing else is there."""
+    found = objects(store)
+    rows = peer.frames(job)
+    assert sorted(found) == [f"film/shot_{row['frame']:04d}.png" for row in rows]
+    for row in rows:
+        path = scratch / "look.png"
+        path.write_bytes(found[f"film/shot_{row['frame']:04d}.png"])
+        assert pixel_hash(path) == row["pixel_hash"]
+
+
+async def a_bucket(mesh: Mesh, s3: S3, monkeypatch: pytest.MonkeyPatch) -> tuple[PeerProcess, Any]:
+    """A peer whose root is a folder of a bucket, and that folder."""
+    for key, value in s3.environment.items():
+        monkeypatch.setenv(key, value)
+    url = f"s3://{BUCKET}/{mesh.name}"
+    return await mesh.start("peer", "--output-root", f"out={url}"), connect(url)
+
+
+@pytest.fixture
+def s3() -> Iterator[S3]:
+    with an_s3() as server:
+        yield server
+
+
+async def test_frames_are_delivered_to_a_bucket_and_rendered_again_they_replace_their_own(mesh, s3, monkeypatch):
+    peer, store = await a_bucket(mesh, s3, monkeypatch)
+    job = peer.submit(frames="1-12", name="shot", destination="out:film", settings=QUICK)
+    ended = await peer.until_ended(job)
+    assert (ended["state"], ended["delivered"]) == ("completed", {"frames": 12, "conflicts": 0})
+    stored_as_committed(peer, job, store, mesh.folder)
+    peer.post(f"/jobs/{job}/retry", {"frames": "1-2", "include_done": True})
+    await wait_until(lambda: {row["generation"] for row in peer.frames(job)} == {0, 1}, 30)
+    assert (await peer.until_ended(job))["delivered"] == {"frames": 12, "conflicts": 0}
+    stored_as_committed(peer, job, store, mesh.folder)
+
+
+async def test_what_is_in_a_bucket_already_is_kept_and_recorded(mesh, s3, monkeypatch):
+    peer, store = await a_bucket(mesh, s3, monkeypatch)
+    obstore.put(store, "film/shot_0002.png", b"somebody's notes")
+    job = peer.submit(frames="1-3", name="shot", destination="out:film", settings=QUICK)
+    assert (await peer.until_ended(job))["delivered"] == {"frames": 3, "conflicts": 1}
+    assert objects(store)["film/shot_0002.png"] == b"somebody's notes"
+
+
+async def test_an_object_that_is_taken_away_before_the_job_ends_is_delivered_again(mesh, s3, monkeypatch):
+    peer, store = await a_bucket(mesh, s3, monkeypatch)
+    job = peer.submit(frames="1-20", name="shot", destination="out:film", settings={"frame_ms": 150})
+    await wait_until(lambda: "film/shot_0001.png" in objects(store) and peer.job(job)["delivered"]["frames"] > 0, 30)
+    obstore.delete(store, "film/shot_0001.png")
+    assert (await peer.until_ended(job))["state"] == "completed"
+    stored_as_committed(peer, job, store, mesh.folder)
+
+
+async def test_a_store_that_is_gone_is_waited_for_with_a_reason(mesh, s3, monkeypatch):
+    peer, _ = await a_bucket(mesh, s3, monkeypatch)
+    s3.stop()
+    job = peer.submit(frames="1-3", name="shot", destination="out:film", settings=QUICK)
+
+    def waits() -> bool:
+        view = peer.job(job)
+        return view["frames"]["done"] == 3 and "output_root_failed" in [reason["code"] for reason in view["waiting_because"]]
+
+    await wait_until(waits, 60)
+    assert peer.job(job)["state"] == "running"
 
 
 async def test_a_scene_is_read_from_a_shared_root(mesh):

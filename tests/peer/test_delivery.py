@@ -1,227 +1,111 @@
-"""Files in output roots: whole or not there, and nobody else's is touched. The pictures here are texts: PIXELS:ENCODING."""
+"""One event for each delivery, whatever becomes of it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Sequence
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from peer.delivery import TEMPORARY, Delivery
-from peer.ports import RenderFailed, ReportedFile, VerifiedFile
-from protocol.effects import Deliver
-from protocol.events import DeliverEnded
-from protocol.ids import Digest, JobId, Ticket
+from peer.outputs.root import RootFault, Verdict
+from peer.ports import Corrupt
+from protocol.errors import Unavailable
+from protocol.ids import JobId
 from protocol.jobs.parcels import Parcel, Placed
-from protocol.jobs.results import Failure, Output
-from tests.fakes.memory_store import MemoryBlobs, digest_of
+from protocol.jobs.results import Output
+from tests.peer.outputs.bench import JOB, Bench, delivering
 from tests.waiting import wait_until
 
-JOB = JobId("ab" * 16)
+
+@dataclass
+class Root:
+    """A root that says what it is told to, and remembers what it was asked for."""
+
+    verdicts: dict[str, Verdict | Exception] = field(default_factory=dict)
+    there: set[str] = field(default_factory=set)
+    begun: list[JobId] = field(default_factory=list)
+    placed: list[str] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def begin(self, job: JobId) -> Root:
+        self.begun.append(job)
+        await self.gate.wait()
+        return self
+
+    async def place(self, name: str, parcel: Parcel, output: Output) -> Verdict:
+        verdict = self.verdicts.get(name, "placed")
+        if isinstance(verdict, Exception):
+            raise verdict
+        self.placed.append(name)
+        return verdict
+
+    async def holds(self, name: str) -> bool:
+        return name in self.there
 
 
-class Texts:
-    """A verifier of pictures that are texts."""
-
-    async def verify(self, files: Sequence[ReportedFile]) -> list[VerifiedFile]:
-        return [VerifiedFile(file, self.hash(await asyncio.to_thread(file.path.read_bytes))) for file in files]
-
-    def hash(self, data: bytes) -> str:
-        pixels, colon, _ = data.partition(b":")
-        if not colon:
-            raise RenderFailed(Failure("verification", "no picture"))
-        return digest_of(pixels)
-
-    async def close(self) -> None:
-        return None
+def two(bench: Bench, frame: int, *names: str) -> Parcel:
+    """A frame of several files."""
+    made = bench.parcel(b"red:1")
+    return Parcel(frame, 0, names, made.outputs * len(names), ())
 
 
-@dataclass(slots=True)
-class Bench:
-    """A root, and who delivers into it."""
-
-    root: Path
-    blobs: MemoryBlobs
-    delivery: Delivery
-    told: list[DeliverEnded] = field(default_factory=list)
-    tickets: int = 0
-
-    def parcel(self, data: bytes, name: str = "shot_0001.png", *, generation: int = 0, replaces: Sequence[bytes] = ()) -> Parcel:
-        digest = self.blobs.add(data)
-        pixels = digest_of(data.partition(b":")[0])
-        output = Output("main", "0001.png", digest, pixels, len(data), 4, 4, 3, "PNG")
-        return Parcel(1, generation, (name,), (output,), tuple(digest_of(one) for one in replaces))
-
-    async def deliver(self, *parcels: Parcel, folder: str = "film", sweep: bool = False, root: str = "out") -> DeliverEnded:
-        self.tickets += 1
-        self.delivery.deliver(Deliver(Ticket(f"t{self.tickets}"), JOB, root, folder, sweep, parcels))
-        await wait_until(lambda: self.told)
-        return self.told.pop()
-
-    def files(self) -> dict[str, bytes]:
-        paths = sorted(path for path in self.root.rglob("*") if path.is_file())
-        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in paths}
+async def test_a_frame_is_dealt_with_when_all_its_files_are(tmp_path: Path):
+    root = Root({"film/1.b": "conflict"})
+    root.gate.set()
+    async with delivering(lambda blobs, judge: root, tmp_path) as bench:
+        ended = await bench.deliver(two(bench, 1, "1.a", "1.b"), two(bench, 2, "2.a"))
+        assert (ended.code, ended.placed) == ("", (Placed(1, 0, ("1.b",)), Placed(2, 0)))
+        assert root.placed == ["film/1.a", "film/1.b", "film/2.a"]
+        assert root.begun == [JOB]
 
 
-@pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    (tmp_path / "root").mkdir()
-    async for made in on(tmp_path / "root", tmp_path):
-        yield made
+async def test_the_root_itself_may_be_the_folder(tmp_path: Path):
+    root = Root()
+    root.gate.set()
+    async with delivering(lambda blobs, judge: root, tmp_path) as bench:
+        await bench.deliver(two(bench, 1, "1.a"), folder="")
+        assert root.placed == ["1.a"]
 
 
-async def on(root: Path, tmp_path: Path) -> AsyncIterator[Bench]:
-    (tmp_path / "blobs").mkdir()
-    blobs = MemoryBlobs(tmp_path / "blobs")
-    told: list[DeliverEnded] = []
-    delivery = Delivery({"out": root}, blobs, Texts(), told.append)
-    yield Bench(root, blobs, delivery, told)
-    await delivery.close()
+async def test_a_sweep_puts_nothing_there_and_a_frame_counts_only_when_it_is_whole(tmp_path: Path):
+    root = Root(there={"film/1.a", "film/2.a", "film/2.b"})
+    root.gate.set()
+    async with delivering(lambda blobs, judge: root, tmp_path) as bench:
+        ended = await bench.sweep(two(bench, 1, "1.a", "1.b"), two(bench, 2, "2.a", "2.b"))
+        assert ended.placed == (Placed(2, 0),)
+        assert root.placed == []
 
 
-async def test_a_file_gets_its_name_and_nothing_else_stays(bench: Bench):
-    ended = await bench.deliver(bench.parcel(b"red:1"), folder="film/010")
-    assert ended == DeliverEnded(Ticket("t1"), (Placed(1, 0),))
-    assert bench.files() == {"film/010/shot_0001.png": b"red:1"}
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (RootFault("output_root_gone", "not mounted"), "output_root_gone"),
+        (Corrupt("damaged"), "output_unreachable"),
+        (Unavailable("x", "away"), "output_unreachable"),
+        (OSError(errno.ENOSPC, "full"), "output_root_full"),
+        (OSError(errno.EROFS, "closed"), "output_root_read_only"),
+        (OSError(errno.ESTALE, "gone"), "output_root_gone"),
+        (OSError(errno.ENAMETOOLONG, "long"), "output_root_failed"),
+        (KeyError("a mistake of ours"), "output_root_failed"),
+    ],
+)
+async def test_what_hinders_it_has_a_code_and_what_was_done_before_stays_done(fault: Exception, code: str, tmp_path: Path):
+    root = Root({"film/2.a": fault})
+    root.gate.set()
+    async with delivering(lambda blobs, judge: root, tmp_path) as bench:
+        ended = await bench.deliver(two(bench, 1, "1.a"), two(bench, 2, "2.a"), two(bench, 3, "3.a"))
+        assert (ended.code, ended.placed) == (code, (Placed(1, 0),))
+        assert ended.reason
 
 
-async def test_once_more_changes_nothing(bench: Bench):
-    await bench.deliver(bench.parcel(b"red:1"))
-    before = (bench.root / "film" / "shot_0001.png").stat()
-    ended = await bench.deliver(bench.parcel(b"red:1"))
-    assert ended.placed == (Placed(1, 0),)
-    assert (bench.root / "film" / "shot_0001.png").stat().st_ino == before.st_ino
-
-
-async def test_equal_pixels_of_anybody_stay_and_are_no_conflict(bench: Bench):
-    put(bench, b"red:of somebody")
-    ended = await bench.deliver(bench.parcel(b"red:ours"))
-    assert ended.placed == (Placed(1, 0),)
-    assert bench.files() == {"film/shot_0001.png": b"red:of somebody"}
-
-
-@pytest.mark.parametrize("theirs", [b"blue:1", b"no picture at all", b""])
-async def test_another_file_is_kept_and_named(theirs: bytes, bench: Bench):
-    put(bench, theirs)
-    ended = await bench.deliver(bench.parcel(b"red:1", generation=1, replaces=[b"green"]))
-    assert ended.placed == (Placed(1, 1, ("shot_0001.png",)),)
-    assert bench.files() == {"film/shot_0001.png": theirs}
-
-
-async def test_an_older_generation_of_ours_gives_way(bench: Bench):
-    put(bench, b"green:ours, once")
-    ended = await bench.deliver(bench.parcel(b"red:1", generation=1, replaces=[b"green", b"grey"]))
-    assert ended.placed == (Placed(1, 1),)
-    assert bench.files() == {"film/shot_0001.png": b"red:1"}
-
-
-async def test_a_link_or_a_folder_of_that_name_is_kept(bench: Bench):
-    (bench.root / "film" / "folder.png").mkdir(parents=True)
-    (bench.root / "elsewhere.png").write_bytes(b"green:1")
-    (bench.root / "film" / "link.png").symlink_to(bench.root / "elsewhere.png")
-    for name in ("folder.png", "link.png"):
-        ended = await bench.deliver(bench.parcel(b"red:1", name, generation=1, replaces=[b"green"]))
-        assert ended.placed == (Placed(1, 1, (name,)),)
-    assert (bench.root / "elsewhere.png").read_bytes() == b"green:1"
-
-
-async def test_a_sweep_writes_nothing_and_says_what_is_there(bench: Bench):
-    there = bench.parcel(b"red:1")
-    await bench.deliver(there)
-    missing = bench.parcel(b"blue:1", "shot_0002.png")
-    ended = await bench.deliver(there, missing, sweep=True)
-    assert ended.placed == (Placed(1, 0),)
-    assert (await bench.deliver(missing, folder="nowhere", sweep=True)).placed == ()
-    assert list(bench.files()) == ["film/shot_0001.png"]
-
-
-async def test_what_a_killed_peer_left_of_this_job_goes_and_of_others_stays(bench: Bench):
-    put(bench, b"half", f"{TEMPORARY}{JOB[:12]}-0123.part")
-    put(bench, b"half", f"{TEMPORARY}{'c' * 12}-0123.part")
-    await bench.deliver(bench.parcel(b"red:1"))
-    assert sorted(bench.files()) == [f"film/{TEMPORARY}{'c' * 12}-0123.part", "film/shot_0001.png"]
-
-
-async def test_a_link_that_leads_out_of_the_root_is_not_followed(bench: Bench, tmp_path: Path):
-    (tmp_path / "outside").mkdir()
-    (bench.root / "film").symlink_to(tmp_path / "outside")
-    ended = await bench.deliver(bench.parcel(b"red:1"))
-    assert (ended.placed, ended.code) == ((), "output_root_failed")
-    assert list((tmp_path / "outside").iterdir()) == []
-
-
-async def test_a_root_that_vanishes_is_a_reason_and_goes_on_when_it_is_back(bench: Bench):
-    bench.root.rename(bench.root.with_name("away"))
-    ended = await bench.deliver(bench.parcel(b"red:1"))
-    assert (ended.placed, ended.code) == ((), "output_root_gone")
-    bench.root.with_name("away").rename(bench.root)
-    assert (await bench.deliver(bench.parcel(b"red:1"))).placed == (Placed(1, 0),)
-
-
-async def test_a_damaged_blob_never_gets_a_name(bench: Bench):
-    parcel = bench.parcel(b"red:1")
-    await bench.blobs.path(parcel.outputs[0].digest)
-    bench.blobs.blobs[parcel.outputs[0].digest] = b"red:X"
-    for path in bench.blobs.folder.rglob("*"):
-        if path.is_file():
-            path.chmod(0o600)
-            path.write_bytes(b"red:X")
-    ended = await bench.deliver(parcel)
-    assert (ended.placed, ended.code) == ((), "output_unreachable")
-    assert bench.files() == {}
-
-
-async def test_a_blob_that_left_the_cache_is_asked_for_again(bench: Bench):
-    parcel = bench.parcel(b"red:1")
-    gone = Parcel(1, 0, parcel.names, (Output("main", "x.png", Digest("0" * 64), "0" * 64, 5, 4, 4, 3, "PNG"),), ())
-    assert (await bench.deliver(gone)).code == "output_unreachable"
-
-
-def put(bench: Bench, data: bytes, name: str = "shot_0001.png") -> None:
-    (bench.root / "film").mkdir(exist_ok=True)
-    (bench.root / "film" / name).write_bytes(data)
-
-
-# roots of their own file system
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=False)
-
-
-@needs_root
-async def test_a_full_root_keeps_what_fits_and_leaves_nothing_half(small: Path, tmp_path: Path):
-    async for bench in on(small, tmp_path):
-        fits, large = bench.parcel(b"red:1"), bench.parcel(b"blue:" + bytes(200_000), "shot_0002.png")
-        ended = await bench.deliver(fits, large)
-        assert (ended.placed, ended.code) == ((Placed(1, 0),), "output_root_full")
-        assert list(bench.files()) == ["film/shot_0001.png"]
-
-
-@needs_root
-async def test_a_read_only_root_is_a_reason(small: Path, tmp_path: Path):
-    await asyncio.to_thread(subprocess.run, ["mount", "-o", "remount,ro", str(small)], check=True)
-    async for bench in on(small, tmp_path):
-        ended = await bench.deliver(bench.parcel(b"red:1"))
-        assert (ended.placed, ended.code) == ((), "output_root_read_only")
-
-
-@needs_root
-async def test_an_empty_mount_point_is_not_taken_for_the_root(small: Path, tmp_path: Path):
-    async for bench in on(small, tmp_path):
-        await bench.deliver(bench.parcel(b"red:1"))
-        await asyncio.to_thread(subprocess.run, ["umount", str(small)], check=True)
-        ended = await bench.deliver(bench.parcel(b"red:1"))
-        assert (ended.placed, ended.code) == ((), "output_root_gone")
-        assert bench.files() == {}
+async def test_what_is_under_way_when_a_peer_ends_is_told_by_nobody(tmp_path: Path):
+    root = Root()
+    async with delivering(lambda blobs, judge: root, tmp_path) as bench:
+        pending = asyncio.create_task(bench.deliver(two(bench, 1, "1.a")))
+        await wait_until(lambda: root.begun)
+        await bench.delivery.close()
+        assert bench.told == []
+        pending.cancel()
+        await asyncio.gather(pending, return_exceptions=True)

@@ -173,10 +173,12 @@ def test_another_admin_key_needs_a_mesh_key() -> None:
 
 def test_roots_are_names_with_whole_paths():
     settings = Settings(output_root=("farm=/mnt/farm", "b=/x=y"), shared_root=("shots=/mnt/shots",))
-    assert {name: str(path) for name, path in settings.output_roots.items()} == {"farm": "/mnt/farm", "b": "/x=y"}
+    assert settings.output_roots == {"farm": "/mnt/farm", "b": "/x=y"}
     assert list(settings.shared_roots) == ["shots"]
     for wrong in ("farm", "=/mnt", "farm=mnt", "fa rm=/mnt", "farm="):
         assert "farm=/mnt/farm" in refusal(output_root=(wrong,))
+    assert Settings(output_root=("a=s3://bucket/x",)).output_roots == {"a": "s3://bucket/x"}
+    assert "scenes are read from folders" in refusal(shared_root=("a=s3://bucket/x",))
     assert "a name of its own" in refusal(output_root=("a=/x", "a=/y"))
 
 
