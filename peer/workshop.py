@@ -36,7 +36,7 @@ from protocol.errors import Refusal
 from protocol.events import Event, FrameProgressed, FrameRendered, FrameVerified, InspectEnded
 from protocol.ids import Digest, JobId, TaskId
 from protocol.jobs.manifest import EMPTY, Manifest
-from protocol.jobs.results import Failure, FrameResult, Inspection, Output
+from protocol.jobs.results import Failure, FrameResult, Inspection, Output, recordable
 from protocol.jobs.spec import RenderSettings
 
 SessionKey = tuple[str, RenderSettings, float | None]
@@ -184,7 +184,7 @@ class Workshop:
         if failure.kind == "renderer":
             self.on_renderer_failed(effect.settings.renderer)
         if isinstance(effect, Inspect):
-            self._end_inspect(effect.task, Inspection(error=failure))
+            self._end_inspect(effect.task, Inspection(error=Failure(failure.kind, recordable(failure.reason))))
         else:
             self._end_render(effect.task, _failed(failure, log=log, log_size=log_size))
 
@@ -367,8 +367,7 @@ class Workshop:
 
 
 def _failed(failure: Failure, seconds: float = 0.0, log: Digest | None = None, log_size: int = 0) -> FrameResult:
-    reason = failure.reason[: limits.REASON_CHARS_MAX]
-    return FrameResult((), Failure(failure.kind, reason), seconds, log=log, log_size=log_size)
+    return FrameResult((), Failure(failure.kind, recordable(failure.reason)), seconds, log=log, log_size=log_size)
 
 
 def _failure(error: Exception) -> Failure:
@@ -380,7 +379,7 @@ def _failure(error: Exception) -> Failure:
 
 
 def _text(error: BaseException) -> str:
-    return (str(error) or type(error).__name__)[: limits.REASON_CHARS_MAX]
+    return recordable(str(error) or type(error).__name__)
 
 
 async def _ignoring(closing: Coroutine[Any, Any, None]) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from protocol import limits
-from protocol.jobs.results import Capabilities
+from protocol.jobs.results import Capabilities, recordable
 from protocol.rows import Reader, pack, unpack_list
 
 CARD_KEY: Final = "card"
+_CHECKS_MAX: Final = 64
+_REASONS_MAX: Final = 16
+_NAME_CHARS_MAX: Final = 128
+_OUTPUT_CHARS_MAX: Final = 4_096
 CheckStatus = Literal["passing", "warning", "critical"]
 CHECK_STATUSES: Final[tuple[CheckStatus, ...]] = ("passing", "warning", "critical")
 
@@ -63,16 +67,26 @@ def capabilities_from_row(row: object) -> Capabilities:
 
 
 def card_to_bytes(card: PeerCard) -> bytes:
-    """The published form."""
-    return pack(
-        [
-            card.name, card.url, card.version, card.slots_total, card.slots_free,
-            [list(pair) for pair in card.labels],
-            [capabilities_to_row(item) for item in card.capabilities],
-            [[check.name, check.status, check.output] for check in card.checks],
-            list(card.renderer_reasons), card.draining, list(card.roots),
-        ]
-    )  # fmt: skip
+    """The published form. What programs and the system have said is cut until others can read it: a card that they cannot
+    read would leave this peer without a name and an address."""
+    for chars_max in (_OUTPUT_CHARS_MAX, 400, 40):
+        data = pack(_row(card, chars_max))
+        if len(data) <= limits.CATALOG_VALUE_BYTES_MAX:
+            return data
+    return pack(_row(replace(card, checks=(), renderer_reasons=(), capabilities=()), 0))
+
+
+def _row(card: PeerCard, chars_max: int) -> list[Any]:
+    def said(text: str, most: int) -> str:
+        return recordable(text, min(most, chars_max))
+
+    reasons = [said(reason, limits.REASON_CHARS_MAX) for reason in card.renderer_reasons[:_REASONS_MAX]]
+    checks = [[said(one.name, _NAME_CHARS_MAX), one.status, said(one.output, _OUTPUT_CHARS_MAX)] for one in card.checks]
+    return [
+        card.name, card.url, card.version, card.slots_total, card.slots_free, [list(pair) for pair in card.labels],
+        [capabilities_to_row(item) for item in card.capabilities], checks[:_CHECKS_MAX], reasons, card.draining,
+        list(card.roots),
+    ]  # fmt: skip
 
 
 def card_from_bytes(data: bytes) -> PeerCard:
@@ -81,7 +95,7 @@ def card_from_bytes(data: bytes) -> PeerCard:
     return PeerCard(
         name=r.text(256), url=r.text(512), version=r.text(64), slots_total=r.integer(0, 4096), slots_free=r.integer(0, 4096),
         labels=r.each(_label, limits.LABELS_PER_JOB_MAX), capabilities=r.each(capabilities_from_row, 32),
-        checks=r.each(_check, 64), renderer_reasons=r.texts(16), draining=r.flag(),
+        checks=r.each(_check, _CHECKS_MAX), renderer_reasons=r.texts(_REASONS_MAX), draining=r.flag(),
         roots=r.texts(limits.ROOTS_MAX, limits.ROOT_NAME_CHARS_MAX) if r.more else (),
     )  # fmt: skip
 
@@ -93,4 +107,4 @@ def _label(row: object) -> tuple[str, str]:
 
 def _check(row: object) -> Check:
     r = Reader(row)
-    return Check(name=r.text(128), status=r.choice(CHECK_STATUSES), output=r.text(4096))
+    return Check(name=r.text(_NAME_CHARS_MAX), status=r.choice(CHECK_STATUSES), output=r.text(_OUTPUT_CHARS_MAX))

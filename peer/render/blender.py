@@ -10,7 +10,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -86,18 +86,10 @@ class BlenderRenderer:
         self._version = process.version
         hello = (await process.ask({"do": "hello"})).result
         await self._give_back(process)
-        engines = [str(name) for name in hello["engines"]]
+        able = reports.capabilities(hello, self.name, self.home)
         if not await self._has_graphics():
-            engines = [name for name in engines if name == "CYCLES"]
-        return Capabilities(
-            renderer=self.name,
-            version=str(hello["version"]),
-            build=str(hello["build"]),
-            home=self.home,
-            engines=tuple(engines),
-            devices=tuple(str(device) for device in hello["devices"]),
-            oidn=bool(hello["oidn"]),
-        )
+            able = replace(able, engines=tuple(name for name in able.engines if name == "CYCLES"))
+        return able
 
     async def prewarm(self) -> None:
         """Have one idle process ready, so that the next scene opens without a process start. Raises `RendererMissing`."""
@@ -207,7 +199,7 @@ class BlenderRenderer:
         try:
             with tempfile.TemporaryDirectory(dir=self._options.scratch_dir) as folder:
                 answer = await process.ask({"do": "try", "folder": folder}, timeout_s=limits.RENDERER_START_S_MAX)
-                return bool(answer.result["graphics"])
+                return bool(answer.result.get("graphics"))
         except RenderFailed:
             return False
         finally:

@@ -20,7 +20,7 @@ import gzip
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, Literal
@@ -35,6 +35,7 @@ Compression = Literal["none", "gzip", "zstd"]
 
 _LEGACY: Final = re.compile(rb"BLENDER([_-])([vV])(\d)(\d\d)")
 _MODERN: Final = re.compile(rb"BLENDER(\d\d)([_-])(\d\d)([vV])(\d\d)(\d\d)")
+_VERSION: Final = re.compile(r"(\d{1,4})(?:\.(\d{1,4}))?(?:\.|\Z)", re.ASCII)
 _HEADER_BYTES_MAX: Final = 17
 _SKIP_BYTES: Final = 2**20
 _UNPACK_ERRORS: Final = (EOFError, zlib.error, gzip.BadGzipFile, zstandard.ZstdError)
@@ -93,6 +94,12 @@ def parse_header(head: bytes) -> tuple[BlendHeader, int] | None:
         pointers, endian, major, minor = found.groups()
         return _header(pointers, endian, (int(major), int(minor)), 0), 12
     return None
+
+
+def known_versions(texts: Iterable[str]) -> list[tuple[int, int]]:
+    """The (major, minor) of Blenders, sorted; what peers call a version and is none is left out. Pure."""
+    found = (_VERSION.match(text) for text in texts)
+    return sorted({(int(match[1]), int(match[2] or 0)) for match in found if match is not None})
 
 
 def check_version(header: BlendHeader, known_versions: Sequence[tuple[int, int]]) -> None:

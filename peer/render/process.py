@@ -109,7 +109,7 @@ class DriverProcess:
         if hello["event"] == "ready":
             return ""
         await self.stop()
-        return str(hello["text"]) or "it ended without a word"
+        return str(hello.get("text", "")) or "it ended without a word"
 
     @property
     def pid(self) -> int:
@@ -201,7 +201,7 @@ class DriverProcess:
         while line := await _line(reader):
             try:
                 self._reported(json.loads(line))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                 self._doom(Failure("renderer", "the renderer's driver does not speak our language"))
                 return
 
@@ -381,7 +381,7 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
 
 
 def _major_minor(version: str) -> tuple[int, int]:
-    numbers = [int(part) for part in version.split(".") if part.isdigit()]
+    numbers = [int(part) for part in version.split(".") if part.isascii() and part.isdigit() and len(part) < 5]
     return (numbers[0], numbers[1]) if len(numbers) >= 2 else (0, 0)
 
 

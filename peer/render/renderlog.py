@@ -13,7 +13,8 @@ from protocol import limits
 from protocol.jobs.results import FailureClass
 
 _HALF = limits.FRAME_LOG_BYTES_MAX // 2
-_SAMPLE = re.compile(rb"(?:Sample|Rendering) (\d+) ?/ ?(\d+)")
+_SAMPLE = re.compile(rb"(?:Sample|Rendering) (\d{1,9}) ?/ ?(\d{1,9})(?!\d)")
+_NUMBER = re.compile(rb"\d{1,18}\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class LogReader:
         return self._log.text()
 
     def _line(self, line: bytes) -> None:
-        if line.startswith(self._mark):
+        if line.startswith(self._mark) and _NUMBER.match(line, len(self._mark)):
             text, self._log = self._log.text(), BoundedText()
             self._on_mark(int(line[len(self._mark) :]), text)
         elif line.startswith(b"Fra:"):

@@ -9,13 +9,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, get_args
 
 from peer.ports import RenderFailed
 from protocol import limits
-from protocol.jobs.results import Failure
+from protocol.jobs.results import Failure, FailureClass, recordable
 
 Progress = Callable[[float], None]
+_KINDS: Final[tuple[FailureClass, ...]] = get_args(FailureClass)
 
 
 @dataclass(slots=True)
@@ -62,12 +63,12 @@ class Request:
         """Resolve with the driver's report; called when the report and the end of the log have both arrived."""
         if self.report is None or self.future.done():
             return
-        if self.report["event"] == "done":
+        result = self.report.get("result")
+        if self.report["event"] == "done" and isinstance(result, dict):
             self.advance(1.0)
-            self.future.set_result(Answer(self.report["result"], self.log or ""))
+            self.future.set_result(Answer(result, self.log or ""))
         else:
-            failure = Failure(self.report["kind"], str(self.report["reason"])[: limits.REASON_CHARS_MAX])
-            self.fail(failure, self.log or "")
+            self.fail(_failure(self.report), self.log or "")
 
     def fail(self, failure: Failure, log: str = "") -> None:
         """Resolve with a failure, unless it is resolved already."""
@@ -75,6 +76,12 @@ class Request:
             self.timer.cancel()
         if not self.future.done():
             self.future.set_exception(RenderFailed(failure, log=log))
+
+
+def _failure(report: dict[str, Any]) -> Failure:
+    """The driver's own words for what went wrong; a class that there is not is its fault."""
+    kind: FailureClass = next((known for known in _KINDS if known == report.get("kind")), "renderer")
+    return Failure(kind, recordable(str(report.get("reason", "it gave no reason"))))
 
 
 @dataclass(slots=True)

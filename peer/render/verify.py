@@ -21,7 +21,8 @@ import structlog
 import peer
 from peer.ports import RenderFailed, ReportedFile, VerifiedFile
 from protocol import limits
-from protocol.jobs.results import Failure
+from protocol.ids import is_hex
+from protocol.jobs.results import Failure, recordable
 
 _MODULE: Final = "peer.render.verify_child"
 _ROOT: Final = Path(peer.__file__).parent.parent
@@ -169,7 +170,7 @@ class _Child:
         try:
             line = await self._process.stdout.readline()
             answer = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _Died("its answer is not one of ours") from None
         if not isinstance(answer, dict):
             raise _Died(await self._how())
@@ -231,11 +232,13 @@ def _verified(file: ReportedFile, answer: dict[str, Any]) -> VerifiedFile:
     fault = answer.get("fault")
     if fault is not None:
         raise _failed("verification", f"{file.name}: {fault}")
-    nans = int(answer["nans"])
+    nans, pixel_hash = answer.get("nans"), answer.get("pixel_hash")
+    if type(nans) is not int or not isinstance(pixel_hash, str) or not is_hex(pixel_hash, 64):
+        raise _failed("verification", f"{file.name}: the decoder's answer is not one of ours")
     if nans > 0:
         log.warning("image_has_nans", file=file.name, nans=nans)
-    return VerifiedFile(file, str(answer["pixel_hash"]), nans)
+    return VerifiedFile(file, pixel_hash, nans)
 
 
 def _failed(kind: Literal["verification", "infrastructure"], reason: str) -> RenderFailed:
-    return RenderFailed(Failure(kind, reason[: limits.REASON_CHARS_MAX]))
+    return RenderFailed(Failure(kind, recordable(reason)))

@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from protocol import limits
 from protocol.ids import Digest
 
 FailureClass = Literal["scene", "crash", "timeout", "stalled", "verification", "memory", "renderer", "infrastructure"]
 WarningClass = Literal["info", "picture"]
+
+
+def recordable(text: str, chars_max: int = limits.REASON_CHARS_MAX) -> str:
+    """`text` as every row and message can hold it: cut to its limit, without the halves of surrogate pairs that stand for
+    bytes of file names."""
+    return text[:chars_max].encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,25 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.cards import Check, PeerCard, capabilities_from_row, capabilities_to_row, card_from_bytes, card_to_bytes
+from protocol import limits
+from protocol.cards import (
+    CHECK_STATUSES,
+    Check,
+    PeerCard,
+    capabilities_from_row,
+    capabilities_to_row,
+    card_from_bytes,
+    card_to_bytes,
+)
 from protocol.errors import Malformed
+from tests.fuzzing import texts
 from tests.protocol.making import BLENDER, NULL
 
 FULL = PeerCard(
@@ -56,3 +67,23 @@ def all_fit(row: list[object]) -> bool:
         return not isinstance(value, int) or -(2**63) <= value < 2**64
 
     return all(fits(value) for value in row)
+
+
+CHECKS = st.lists(st.builds(Check, texts, st.sampled_from(CHECK_STATUSES), texts), max_size=90).map(tuple)
+
+
+@given(CHECKS, st.lists(texts, max_size=20).map(tuple))
+def test_whatever_programs_and_the_system_say_others_can_read_the_card(checks: tuple[Check, ...], reasons: tuple[str, ...]):
+    card = replace(FULL, checks=checks, renderer_reasons=reasons)
+    read = card_from_bytes(card_to_bytes(card))
+    assert (read.name, read.url, read.capabilities, read.labels) == (FULL.name, FULL.url, FULL.capabilities, FULL.labels)
+    assert [check.status for check in read.checks] == [check.status for check in checks[:64]]
+
+
+@pytest.mark.parametrize("text", ["x" * 5_000, "\N{CLAPPER BOARD}" * 5_000, "no such folder: \udcff"])
+def test_long_words_are_cut_and_what_is_no_text_is_left_out(text: str):
+    data = card_to_bytes(replace(FULL, checks=(Check(text, "critical", text),) * 64, renderer_reasons=(text,) * 20))
+    assert len(data) <= limits.CATALOG_VALUE_BYTES_MAX
+    read = card_from_bytes(data)
+    assert read.critical
+    assert len(read.renderer_reasons) == 16

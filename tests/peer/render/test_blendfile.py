@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
-from peer.render.blendfile import BlendHeader, check_version, parse_header, read_header
+from peer.render.blendfile import BlendHeader, check_version, known_versions, parse_header, read_header
 from protocol import limits
 from protocol.errors import Invalid
+from tests.fuzzing import changed, examples, texts
 from tests.scenes import build as scenes
 
 REAL = [pytest.param(home, marks=pytest.mark.blender) for home in ("bpy", "program")]
@@ -184,3 +187,34 @@ def test_newer_than_any_blender_here_names_both():
 @pytest.mark.parametrize("known", [[], [(9, 9)], [(3, 4), (10, 0)]])
 def test_a_blender_that_is_new_enough_or_none_at_all_is_no_reason(known):
     check_version(BlendHeader((9, 9), "none", 8, True, 1), known)
+
+
+FILES = st.sampled_from([legacy(), legacy(pointers=b"_", endian=b"V"), modern(), modern(block_format=b"02")])
+PACKED = st.sampled_from([lambda data: data, gzip.compress, zstandard.compress])
+
+
+@examples(300)
+@given(
+    st.tuples(FILES.flatmap(changed), PACKED).map(lambda pair: pair[1](pair[0]))
+    | st.tuples(FILES, PACKED).map(lambda pair: pair[1](pair[0])).flatmap(changed)
+    | st.binary(max_size=80)
+)
+def test_any_file_has_a_header_or_is_refused_with_what_it_is(tmp_path: Path, data: bytes):
+    try:
+        header = read(tmp_path, data)
+    except Invalid as error:
+        assert error.code in ("not_a_blend", "truncated_blend")  # noqa: PT017 - both are right
+        return
+    assert header.pointer_bytes in (4, 8)
+    assert 0 <= header.blocks <= limits.BLEND_BLOCKS_MAX
+
+
+@given(st.lists(texts | st.sampled_from(["5.0.1", "4.2", "4.10.0 LTS", "5", "five", "٥.٠"])))
+def test_versions_that_are_none_are_left_out(said: list[str]):
+    versions = known_versions(said)
+    assert versions == sorted(versions)
+    assert known_versions([f"{major}.{minor}.0" for major, minor in versions]) == versions
+
+
+def test_versions_are_compared_by_their_first_two_numbers():
+    assert known_versions(["5.0.1", "4.10.0", "4.2", "five", "", "5.0.0"]) == [(4, 2), (4, 10), (5, 0)]

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.render.renderlog import BoundedText, LogReader, classify
 from protocol import limits
+from tests.fuzzing import changed
 
 
 def reader():
@@ -70,3 +73,30 @@ def test_a_short_text_stays_whole():
 )
 def test_what_a_log_says_about_a_death(words, version, kind):
     assert classify(words, version) == kind
+
+
+PRINTED = b"Fra:3 Mem:9M | Scene, ViewLayer | Sample 5/64\nSaved: x\n\x1etok 1\nFra:4 | Rendering 26 / 64 samples\n\x1etok 2\n"
+
+
+@given(st.lists(changed(PRINTED) | st.binary(max_size=60), max_size=5), st.integers(1, 200))
+def test_whatever_is_printed_is_read(printed: list[bytes], piece: int):
+    log, marks, samples = reader()
+    data = b"".join(printed)
+    for at in range(0, len(data), piece):
+        log.feed(data[at : at + piece])
+    assert all(number >= 0 for number, _ in marks)
+    assert all(number < 10**9 for pair in samples for number in pair)
+    assert len(log.rest()) <= len(data)
+
+
+@pytest.mark.parametrize("line", [b"\x1etok \n", b"\x1etok x\n", b"\x1etok -1\n", b"\x1etok " + b"9" * 4_000 + b"\n"])
+def test_a_mark_without_a_number_is_a_line_like_any_other(line: bytes):
+    log, marks, _ = reader()
+    log.feed(line + b"\x1etok 1\r\n")
+    assert [number for number, _ in marks] == [1]
+
+
+def test_samples_that_nobody_can_count_are_left_out():
+    log, _, samples = reader()
+    log.feed(b"Fra:3 | Sample " + b"9" * 400 + b"/64\nFra:3 | Sample 1/" + b"9" * 400 + b"\n")
+    assert samples == []

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given
 
 from peer.ports import RenderFailed
 from peer.render.requests import Requests
 from protocol import limits
 from protocol.jobs.results import Failure
+from tests.fuzzing import json_values, spoilt
 
 
 async def test_only_the_first_can_be_running():
@@ -60,3 +64,24 @@ async def test_a_failed_report_raises_with_its_class_and_log():
     assert caught.value.failure.kind == "scene"
     assert len(caught.value.failure.reason) == limits.REASON_CHARS_MAX
     assert caught.value.log == "text"
+
+
+@pytest.mark.parametrize("report", [{"event": "done"}, {"event": "done", "result": 7}, {"event": "failed", "kind": "bad luck"}])
+async def test_a_report_that_says_nothing_is_the_renderer_s_failure(report: dict[str, Any]):
+    request = Requests().new("render", None, None)
+    request.report, request.log = report, "text"
+    request.settle()
+    with pytest.raises(RenderFailed) as caught:
+        await request.future
+    assert caught.value.failure.kind == "renderer"
+
+
+@given(spoilt({"kind": "scene", "reason": "no"}), json_values)
+async def test_whatever_is_reported_ends_the_request(said: Any, result: Any):
+    request = Requests().new("render", None, None)
+    request.report = {**said, "result": result, "event": "done"} if isinstance(said, dict) else {"event": "failed", "kind": said}
+    request.settle()
+    assert request.future.done()
+    error = request.future.exception()
+    if isinstance(error, RenderFailed):
+        error.failure.reason.encode()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -210,6 +211,30 @@ async def test_an_answer_that_is_not_ours_is_never_believed(verifier: ChildVerif
     code = f"""import sys\nprint('{{"ready": 1}}', flush=True)\nfor _ in sys.stdin: print('{answer}', flush=True)"""
     a_child_that(monkeypatch, tmp_path, code)
     assert "out of step" in await refusal(verifier, picture(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"id": 1},
+        {"id": 1, "nans": 0, "pixel_hash": "00"},
+        {"id": 1, "nans": 0, "pixel_hash": 7},
+        {"id": 1, "nans": "many", "pixel_hash": "ab" * 32},
+        {"id": 1, "nans": float("inf"), "pixel_hash": "ab" * 32},
+        {"id": 1, "fault": ["\ud800"]},
+    ],
+)
+async def test_an_answer_that_no_row_can_hold_is_a_failure(answer, verifier: ChildVerifier, tmp_path, monkeypatch):
+    said = json.dumps(answer).replace("\\", "\\\\")
+    code = f"""import sys\nprint('{{"ready": 1}}', flush=True)\nfor _ in sys.stdin: print('{said}', flush=True)"""
+    a_child_that(monkeypatch, tmp_path, code)
+    (await refusal(verifier, picture(tmp_path))).encode()
+
+
+async def test_an_answer_that_is_nested_without_end_is_not_one_of_ours(verifier: ChildVerifier, tmp_path, monkeypatch):
+    code = """import sys\nprint('{"ready": 1}', flush=True)\nfor _ in sys.stdin: print('[' * 50_000, flush=True)"""
+    a_child_that(monkeypatch, tmp_path, code)
+    assert "not one of ours" in await refusal(verifier, picture(tmp_path))
 
 
 async def test_a_cancelled_request_leaves_the_next_one_right(verifier: ChildVerifier, tmp_path):
