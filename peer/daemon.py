@@ -45,7 +45,7 @@ from peer.net.sockets import bind_stream
 from peer.outputs.opening import open_roots
 from peer.registry import EngineRegistry
 from peer.render.blender import BlenderOptions
-from peer.render.blendfile import check_version, read_header
+from peer.render.blendfile import check_version, known_versions, read_header
 from peer.render.find import Surroundings, find_renderers
 from peer.render.verify import ChildVerifier
 from peer.renderers import RendererWatch
@@ -230,9 +230,8 @@ class Daemon:
         def check_scene(path: Path) -> None:
             header = read_header(path)
             cards = (node.roster.card_of(peer) for peer in node.roster.live())
-            versions = {_major_minor(c.version) for card in cards if card for c in card.capabilities if c.renderer == "blender"}
-            if versions:
-                check_version(header, sorted(versions))
+            blenders = (c.version for card in cards if card for c in card.capabilities if c.renderer == "blender")
+            check_version(header, known_versions(blenders))
 
         def null_only() -> bool:
             return [one.renderer for one in node.roster.card.capabilities] == ["null"] and self._settings.scene is None
@@ -492,8 +491,3 @@ def _store_changed(checks: SelfChecks, error: Exception | None) -> None:
 
 def _gpus(card: PeerCard) -> tuple[str, ...]:
     return tuple(device for one in card.capabilities for device in one.devices if device.lower() != "cpu")
-
-
-def _major_minor(version: str) -> tuple[int, int]:
-    major, minor, *_ = (*version.split("."), "0", "0")
-    return int(major), int(minor)
