@@ -39,6 +39,15 @@ class MemberChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberForgotten:
+    """Membership has dropped `peer`, which was dead or had left for long: nothing needs to be kept of it.
+
+    Should it come back, `MemberChanged` speaks of it as of a new one."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogChanged:
     """A single-writer record has changed: `writer` now says `value` under `key` (None: removed)."""
 
@@ -212,6 +221,7 @@ class DeliveryWaits:
 
 Signal = (
     MemberChanged
+    | MemberForgotten
     | CatalogChanged
     | Publish
     | Send

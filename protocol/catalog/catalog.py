@@ -2,7 +2,9 @@
 
 Each writer numbers its own changes within its run epoch; a newer epoch replaces everything of an older one. Changes are
 pushed at once in a small mesh; rounds compare a root hash with one random peer and carry what is missing.
-Refuses to know what the values mean.
+
+Only members' records are kept, and only live writers are brought to somebody who has never heard of them: what membership
+has forgotten does not come back from a peer that forgets it later. Refuses to know what the values mean.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from protocol.effects import Effect
 from protocol.events import Event, StreamReceived
 from protocol.ids import PeerId
 from protocol.kernel import Now
-from protocol.signals import CatalogChanged, MemberChanged, Publish, Send, Signal
+from protocol.signals import CatalogChanged, MemberChanged, MemberForgotten, Publish, Send, Signal
 from protocol.wire.work import CatalogDelta, CatalogRoot, CatalogVersions
 
 Output = Effect | Signal
@@ -34,12 +36,14 @@ class _Writer:
 
 
 class Catalog:
-    """Invariant: only this peer's own `Publish` makes records under its own name; a writer's version never falls."""
+    """Invariants: only this peer's own `Publish` makes records under its own name; a writer's version never falls; every writer
+    is this peer or a member, in whatever state."""
 
     def __init__(self, *, me: PeerId, run_epoch: int, random: Random) -> None:
         self._me = me
         self._random = random
         self._writers: dict[PeerId, _Writer] = {me: _Writer(run_epoch)}
+        self._members: dict[PeerId, None] = {}  # in whatever state, until they are forgotten
         self._live: list[PeerId] = []
         self._round_at: float | None = None
         self._root: bytes | None = None
@@ -54,7 +58,7 @@ class Catalog:
     # the machine
 
     def handle(self, event: Event | Signal, now: Now) -> list[Output]:
-        """Events: catalogue messages. Signals: MemberChanged, Publish."""
+        """Events: catalogue messages. Signals: MemberChanged, MemberForgotten, Publish."""
         match event:
             case StreamReceived(sender, CatalogRoot(root)):
                 return [] if root == self.root() else [Send(sender, CatalogVersions(self._vector(), reply=True))]
@@ -66,6 +70,8 @@ class Catalog:
                 return self._publish(key, value)
             case MemberChanged():
                 return self._member(event, now)
+            case MemberForgotten(peer):
+                return self._forget(peer)
             case _:
                 return []
 
@@ -82,11 +88,14 @@ class Catalog:
     # rules
 
     def root(self) -> bytes:
-        """16 bytes over all (writer, epoch, version)."""
+        """16 bytes over (writer, epoch, version) of this peer and of everybody live. Those who went are not in it: peers that
+        started since do not have their records, nor those who have forgotten them."""
         if self._root is None:
+            live = {self._me, *self._live}
             hasher = blake3.blake3()
             for writer, epoch, version in self._vector():
-                hasher.update(f"{writer}:{epoch}:{version};".encode())
+                if writer in live:
+                    hasher.update(f"{writer}:{epoch}:{version};".encode())
             self._root = hasher.digest(16)
         return self._root
 
@@ -96,7 +105,10 @@ class Catalog:
     def _member(self, changed: MemberChanged, now: Now) -> list[Output]:
         if changed.peer == self._me:
             return []
+        self._members[changed.peer] = None
         is_live = changed.state in ("alive", "suspect")
+        if is_live != (changed.peer in self._live):
+            self._root = None
         if is_live and changed.peer not in self._live:
             self._live.append(changed.peer)
             if self._round_at is None:
@@ -105,6 +117,14 @@ class Catalog:
         if not is_live and changed.peer in self._live:
             self._live.remove(changed.peer)
         return []
+
+    def _forget(self, peer: PeerId) -> list[Output]:
+        """Drop what a member said, as if it had taken everything back."""
+        self._members.pop(peer, None)
+        held = self._writers.pop(peer, None)
+        self._root = None
+        said = [] if held is None else sorted(key for key, (_, value) in held.records.items() if value is not None)
+        return [CatalogChanged(peer, key, None) for key in said]
 
     def _publish(self, key: str, value: bytes | None) -> list[Output]:
         assert len(key) <= limits.CATALOG_KEY_CHARS_MAX
@@ -125,7 +145,7 @@ class Catalog:
     def _compare(self, sender: PeerId, versions: Iterable[tuple[PeerId, int, int]], reply: bool) -> list[Output]:
         theirs = {writer: (epoch, version) for writer, epoch, version in versions}
         outputs: list[Output] = [Send(sender, delta) for delta in self._deltas(theirs)]
-        behind = any(writer != self._me and told > self._mine(writer) for writer, told in sorted(theirs.items()))
+        behind = any(writer in self._members and told > self._mine(writer) for writer, told in theirs.items())
         if reply and behind:
             outputs.append(Send(sender, CatalogVersions(self._vector(), reply=False)))
         return outputs
@@ -135,12 +155,16 @@ class Catalog:
         return (held.epoch, held.version) if held else (0, 0)
 
     def _deltas(self, theirs: dict[PeerId, tuple[int, int]]) -> list[CatalogDelta]:
-        """What the holder of `theirs` lacks, in messages of bounded size, each span complete in itself."""
+        """What the holder of `theirs` lacks, in messages of bounded size, each span complete in itself. Writers that went are
+        not brought to whoever does not know them: it has come later, or has forgotten them."""
         deltas: list[CatalogDelta] = []
+        live = {self._me, *self._live}
         for writer in sorted(self._writers):
             held = self._writers[writer]
             epoch, version = theirs.get(writer, (0, 0))
             base = version if epoch == held.epoch else 0
+            if writer not in theirs and writer not in live:
+                continue
             if (epoch, version) < (held.epoch, held.version):
                 deltas.extend(_spans(writer, held, base))
         return _merged(deltas)
@@ -152,7 +176,7 @@ class Catalog:
         outputs: list[Output] = []
         gap = False
         for writer, epoch, base, top in delta.spans:
-            if writer == self._me:
+            if writer not in self._members:  # ourselves, or one who will bring its records when it is known here
                 continue
             taken = self._take_span(writer, epoch, base, top, by_writer.get(writer, []))
             gap = gap or taken is None

@@ -14,7 +14,7 @@ from protocol.errors import Malformed
 from protocol.events import DrainAsked, Event, HealthChanged, RenderersFound, UndrainAsked
 from protocol.ids import Address, PeerId
 from protocol.kernel import Now
-from protocol.signals import CatalogChanged, MemberChanged, MemberState, PeerChanged, Publish, Signal, SlotsUsed
+from protocol.signals import CatalogChanged, MemberChanged, MemberForgotten, MemberState, PeerChanged, Publish, Signal, SlotsUsed
 from protocol.views import PeerView
 
 Output = Effect | Signal
@@ -92,10 +92,14 @@ class Roster:
         return self._say()
 
     def handle(self, event: Event | Signal, now: Now) -> list[Output]:
-        """Events about this peer; signals MemberChanged, CatalogChanged (cards), SlotsUsed."""
+        """Events about this peer; signals MemberChanged, MemberForgotten, CatalogChanged (cards), SlotsUsed."""
         match event:
             case MemberChanged():
                 return self._member(event)
+            case MemberForgotten(peer) if peer != self._me:
+                self._peers.pop(peer, None)
+                self._cards.pop(peer, None)
+                return []
             case CatalogChanged(writer, key, value) if key == CARD_KEY and writer != self._me:
                 return self._heard_card(writer, value)
             case SlotsUsed(free):

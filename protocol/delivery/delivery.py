@@ -42,7 +42,7 @@ class Delivery:
         self._me = me
         self._counter = run_epoch << 32
         self._jobs: dict[JobId, Consignment] = {}
-        self._roots: dict[PeerId, tuple[str, ...]] = {me: roots}  # of peers that are live and fit
+        self._roots: dict[PeerId, tuple[str, ...]] = {me: roots}  # where there are any, of peers that are live and fit
         self._carrying: dict[Ticket, tuple[PeerId, Carry]] = {}
 
     # the machine
@@ -161,7 +161,10 @@ class Delivery:
         roots = _roots_of(changed.card) if changed.live else ()
         if self._roots.get(changed.peer, ()) == roots:
             return []
-        self._roots[changed.peer] = roots
+        if roots:
+            self._roots[changed.peer] = roots
+        else:
+            del self._roots[changed.peer]
         outputs: list[Output] = []
         for job, consignment in list(self._jobs.items()):
             flight = consignment.flight
@@ -178,7 +181,7 @@ class Delivery:
         ticket = Ticket(f"carry-{sender}-{carry.job}-{carry.number}")
         if ticket in self._carrying:
             return []  # it is under way, and will be answered
-        if carry.root not in self._roots[self._me]:
+        if carry.root not in self._roots.get(self._me, ()):
             reason = f"peer {self._me[:8]} has no output root {carry.root!r}"
             return [Send(sender, Carried(carry.job, carry.number, (), "no_output_root", reason))]
         self._carrying[ticket] = (sender, carry)

@@ -1,7 +1,7 @@
 """Every peer's services and checks, as this one has heard of them; with each peer's life as a check of its own.
 
-Decides what is visible: a failed peer stays with a critical check, a left one is gone. Counts changes, so that a client can
-wait for the next one. Refuses to know what a client's query looks like.
+Decides what is visible: a failed peer stays with a critical check until membership forgets it, a left one is gone. Counts
+changes, so that a client can wait for the next one. Refuses to know what a client's query looks like.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from protocol.services import (
     service_from_bytes,
     service_topic,
 )
-from protocol.signals import CatalogChanged, PeerChanged, Signal
+from protocol.signals import CatalogChanged, MemberForgotten, PeerChanged, Signal
 
 COUNTER_BITS: Final = 32
 ALIVE: Final = CheckRow(ALIVE_CHECK, "Serf Health Status", "passing", output="Agent alive and reachable")
@@ -160,10 +160,12 @@ class Directory:
     # the machine
 
     def handle(self, event: Event | Signal, now: Now) -> list[Effect | Signal]:
-        """Signals: PeerChanged, CatalogChanged (services and checks). Says nothing: it is read."""
+        """Signals: PeerChanged, MemberForgotten, CatalogChanged (services and checks). Says nothing: it is read."""
         match event:
             case PeerChanged():
                 self._peer(event)
+            case MemberForgotten(peer):
+                self._forget(peer)
             case CatalogChanged(writer, key, value) if key.startswith(SERVICE_PREFIX):
                 self._service(writer, key.removeprefix(SERVICE_PREFIX), value)
             case CatalogChanged(writer, key, value) if key.startswith(CHECK_PREFIX):
@@ -216,6 +218,11 @@ class Directory:
         if old is None or (old.state in LIVE) != (node.state in LIVE):
             writer.life = Stamped(writer.life.created or at, at)
         writer.node = replace(node, stamp=stamp)
+
+    def _forget(self, peer: PeerId) -> None:
+        writer = self._writers.pop(peer, None)
+        if writer is not None and writer.node is not None:
+            self._touch([ALL_NODES, ALL_SERVICES, ALL_CHECKS, node_topic(peer), *_names(writer)])
 
     def _service(self, peer: PeerId, key: str, value: bytes | None) -> None:
         writer = self._writer(peer)

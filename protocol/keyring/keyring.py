@@ -24,7 +24,7 @@ from protocol.ids import PeerId, RequestId
 from protocol.kernel import Now
 from protocol.keyring.state import HeldKey, RingState, stored_under, write_ring
 from protocol.records import PutValue
-from protocol.signals import MemberChanged, Send, Signal
+from protocol.signals import MemberChanged, MemberForgotten, Send, Signal
 from protocol.views import MeshKeysView, MeshKeyView
 from protocol.wire.keys import KeyGiven, KeysHeld
 from protocol.wire.seal import MeshKey, parse_mesh_key
@@ -57,7 +57,6 @@ class _Known:
     """A member that has not left. `seen` is what it last said that it holds."""
 
     up: bool
-    since_s: float
     seen: KeysHeld | None = None
 
 
@@ -103,6 +102,10 @@ class Keyring:
                 return self._given_by(sender, given, self._state, now.monotonic_s)
             case MemberChanged():
                 return self._member(event, self._state, now.monotonic_s)
+            case MemberForgotten(peer):
+                self._known.pop(peer, None)
+                self._owed.pop(peer, None)
+                return []
             case _:
                 return []
 
@@ -124,7 +127,6 @@ class Keyring:
                 outputs += [self._held(peer, reply=True) for peer in self._missing(ask)]
         if self._round_s is not None and self._round_s <= now_s:
             self._round_s = now_s + limits.KEYS_ROUND_S * self._random.uniform(0.8, 1.2)
-            self._forget_the_long_dead(now_s)
             live = self._live(state)
             outputs += [self._held(self._random.choice(live), reply=True)] if live else []
         return outputs
@@ -139,19 +141,13 @@ class Keyring:
         if known is None:
             if event.state != "alive":  # dead before it was known here, or just expelled: no concern of ours
                 return []
-            known = self._known[event.peer] = _Known(False, now_s)
+            known = self._known[event.peer] = _Known(False)
         rose, known.up = not known.up and event.state in ("alive", "suspect"), event.state != "dead"
-        known.since_s = now_s
         if self._round_s is None and not state.is_fresh:
             self._round_s = now_s + limits.KEYS_ROUND_S * self._random.uniform(0, 1)
         few = limits.KEYS_GREETED_FEW / max(1, len(self._known))
         greet = rose and not state.is_fresh and self._hears(event.peer, state) and self._random.random() < few
         return [self._held(event.peer, reply=True)] if greet else []
-
-    def _forget_the_long_dead(self, now_s: float) -> None:
-        for peer, known in list(self._known.items()):
-            if not known.up and now_s - known.since_s > limits.DEAD_FORGOTTEN_S:
-                del self._known[peer]
 
     def _hears(self, peer: PeerId, state: RingState) -> bool:
         """Whoever is being expelled is told nothing and has no say."""

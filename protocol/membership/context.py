@@ -18,7 +18,7 @@ from protocol.membership.broadcasts import Broadcasts, retransmit_limit
 from protocol.membership.echoes import Awaited, Echoes
 from protocol.membership.members import Member, Members
 from protocol.membership.options import SwimOptions
-from protocol.signals import Signal
+from protocol.signals import MemberForgotten, Signal
 from protocol.wire.codec import encoded_size
 from protocol.wire.gossip import Alive, DatagramMessage, Ping, StreamGossip, Suspect
 
@@ -61,6 +61,13 @@ class Context:
         """Tell the other machines about `member` as it now stands."""
         self.address_changed = True
         self.emit(member.changed())
+
+    def forget(self, member: Member) -> None:
+        """Drop a member that is down, here and in the other machines."""
+        self.members.forget(member.peer)
+        self.address_changed = True
+        self.emit(MemberForgotten(member.peer))
+        self.notice("member_forgotten", "debug", peer=member.peer, was=member.state)
 
     def datagram(self, peer: PeerId | None, address: Address, *messages: DatagramMessage) -> None:
         """Send `messages`, and what is left of 1,400 bytes filled with news when the receiver is known here."""

@@ -150,7 +150,7 @@ class Healing:
         down = list(self._ctx.members.down())
         for member in down:
             if now_s - member.since_s > limits.DEAD_FORGOTTEN_S:
-                self._ctx.members.forget(member.peer)
+                self._ctx.forget(member)
         dead = [one for one in down if one.state == "dead" and now_s - one.since_s <= limits.DEAD_FORGOTTEN_S]
         if dead:
             member = min(dead, key=lambda one: (one.retries, -one.since_s))

@@ -172,11 +172,10 @@ class Members:
         del self._down[peer]
         del self._all[peer]
 
-    def make_room(self) -> bool:
-        """Whether one more fits; in a full table the member that has been down for longest gives way."""
-        if len(self._all) >= limits.MEMBERS_MAX and self._down:
-            self.forget(next(iter(self._down)))
-        return len(self._all) < limits.MEMBERS_MAX
+    @property
+    def is_full(self) -> bool:
+        """Whether not one more fits."""
+        return len(self._all) >= limits.MEMBERS_MAX
 
     def draw_unsuspected(self, random: Random, count: int, *, without: PeerId) -> list[Member]:
         """At most `count` different members that nobody accuses, by chance."""

@@ -142,10 +142,17 @@ class Desk:
     def _may_learn(self, now_s: float) -> bool:
         if now_s - self._minute_s >= 60.0:
             self._minute_s, self._learned = now_s, 0
-        if self._learned >= limits.MEMBERS_LEARNED_PER_MINUTE_MAX or not self._ctx.members.make_room():
+        if self._learned >= limits.MEMBERS_LEARNED_PER_MINUTE_MAX or not self._has_room():
             return False
         self._learned += 1
         return True
+
+    def _has_room(self) -> bool:
+        """Whether one more fits; in a full table the member that has been down for longest gives way."""
+        longest_down = next(self._ctx.members.down(), None) if self._ctx.members.is_full else None
+        if longest_down is not None:
+            self._ctx.forget(longest_down)
+        return not self._ctx.members.is_full
 
     def _conflicts(self, member: Member, news: Alive) -> bool:
         held = member.alive

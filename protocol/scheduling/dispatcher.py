@@ -23,6 +23,7 @@ from protocol.scheduling.matching import fitting, unmet
 from protocol.scheduling.outlook import eta_s, why_waiting
 from protocol.signals import (
     FrameCommitted,
+    MemberForgotten,
     PeerChanged,
     SceneInspected,
     Send,
@@ -118,6 +119,9 @@ class Dispatcher:
                 return self._close(event)
             case PeerChanged():
                 return self._peer(event, now)
+            case MemberForgotten(peer):
+                self._peers.pop(peer, None)
+                return []
             case DrainAsked(leave):
                 self._leaving = self._leaving or leave
                 return []
@@ -478,14 +482,10 @@ class Dispatcher:
         """Idle peers are told at once, at most twice as many as there is work for; this peer first."""
         if self._leaving or not book.waiting:
             return []
-        idle = [peer for peer in self._capable(book) if self._free(peer) > 0]
+        idle = [peer for peer, card in self._cards().items() if card.slots_free > 0 and not unmet(book.work, peer, card)]
         self._random.shuffle(idle)
         idle.sort(key=lambda peer: peer != self._me)
         return [Send(peer, Wake(book.work.job)) for peer in idle[: 2 * book.waiting]]
-
-    def _free(self, peer: PeerId) -> int:
-        card = self._peers[peer].card
-        return 0 if card is None else card.slots_free
 
     def _tell(self, book: Holdings, now: Now) -> list[Output]:
         """Say what is going on, when it differs from what was said last.

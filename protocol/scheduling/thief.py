@@ -31,10 +31,11 @@ from protocol.jobs.results import FrameResult
 from protocol.jobs.spec import JobSpec, render_settings
 from protocol.kernel import Now
 from protocol.scheduling.batches import FrameTimes
+from protocol.scheduling.owners import Owners
 from protocol.scheduling.reports import Reports
 from protocol.scheduling.slots import Held, Slot, Task
 from protocol.scheduling.victims import Victims
-from protocol.signals import PeerChanged, Send, Signal, SlotsUsed, SummaryChanged
+from protocol.signals import MemberForgotten, PeerChanged, Send, Signal, SlotsUsed, SummaryChanged
 from protocol.views import FINAL_STATES, JobView
 from protocol.wire.work import (
     Granted,
@@ -68,8 +69,7 @@ class Thief:
         self._cached: OrderedDict[str, None] = OrderedDict()
         self._victims = Victims(me=me, random=random)
         self._reports = Reports()
-        self._live: dict[PeerId, bool] = {me: True}
-        self._runs: dict[PeerId, int] = {}
+        self._owners = Owners(me=me)
         self._card = PeerCard()
         self._draining = False
         self._asking: tuple[int, PeerId, float] | None = None
@@ -100,7 +100,7 @@ class Thief:
     @property
     def may_leave(self) -> bool:
         """Nothing is rendering or being verified, and nobody who could be told waits: the outbox keeps the rest."""
-        return not self._tasks and self._reports.next_at(self._reachable) is None
+        return not self._tasks and self._reports.next_at(self._owners.is_live) is None
 
     # the machine
 
@@ -129,6 +129,8 @@ class Thief:
                 self._reports.load(values, now.monotonic_s)
             case PeerChanged():
                 self._peer(event)
+            case MemberForgotten(peer):
+                self._owners.forget(peer)
             case SummaryChanged(job, view):
                 return self._summary(job, view, now)
             case DrainAsked():
@@ -169,7 +171,7 @@ class Thief:
         if self._renew_at is not None and self._renew_at <= now.monotonic_s:
             self._renew_at = now.monotonic_s + limits.LEASE_RENEW_S
             outputs.extend(self._renewals())
-        for owner, report in self._reports.due(now.monotonic_s, self._reachable):
+        for owner, report in self._reports.due(now.monotonic_s, self._owners.is_live):
             outputs.append(Send(owner, report))
         if self._asking is not None and self._asking[2] <= now.monotonic_s:
             self._asking = None
@@ -178,7 +180,7 @@ class Thief:
 
     def next_deadline(self) -> float | None:
         asking = None if self._asking is None else self._asking[2]
-        times = [self._renew_at, self._seek_at, self._reports.next_at(self._reachable), asking]
+        times = [self._renew_at, self._seek_at, self._reports.next_at(self._owners.is_live), asking]
         return min((time for time in times if time is not None), default=None)
 
     # after every step: keep the renderers fed, the slots counted, the next question asked
@@ -247,7 +249,7 @@ class Thief:
             self._seek_at = now.monotonic_s + max(min(soon), 0.01) if soon else None
             return []
         renderers = [one.renderer for one in self._card.capabilities]
-        owner = self._victims.choose(now_s=now.monotonic_s, is_live=self._reachable, renderers=renderers)
+        owner = self._victims.choose(now_s=now.monotonic_s, is_live=self._owners.is_live, renderers=renderers)
         if owner is None:
             if self._seek_at is None or self._seek_at <= now.monotonic_s:
                 self._seek_at = now.monotonic_s + limits.IDLE_ASK_S * self._random.uniform(0.5, 1.0)
@@ -268,18 +270,14 @@ class Thief:
             self._asking = None
 
     def _peer(self, changed: PeerChanged) -> None:
-        self._live[changed.peer] = changed.live
         if changed.peer == self._me and changed.card is not None:
             self._card = changed.card
+        is_new_run = self._owners.heard(changed)
         if not changed.live:
             self._reports.owner_gone(changed.peer)
-        elif self._runs.get(changed.peer) != changed.run_epoch:
-            self._runs[changed.peer] = changed.run_epoch
+        elif is_new_run:
             for _, held in self._leases.values():
                 held.unsettled = held.unsettled or held.owner == changed.peer
-
-    def _reachable(self, peer: PeerId) -> bool:
-        return self._live.get(peer, False)
 
     # leases
 
@@ -378,7 +376,7 @@ class Thief:
         return [
             Send(owner, Renew(tuple((lease, job, held.lease.fence, held.open_frames()) for lease, job, held in rows)))
             for owner, rows in by_owner.items()
-            if self._reachable(owner)
+            if self._owners.is_live(owner)
         ]
 
     # tasks
@@ -443,7 +441,7 @@ class Thief:
 
     def _report(self, owner: PeerId, report: Report | InspectReport, now: Now) -> list[Output]:
         self._reports.add(owner, report, now.monotonic_s)
-        if not self._reachable(owner):
+        if not self._owners.is_live(owner):
             self._reports.owner_gone(owner)
         return [Send(owner, report)]
 
@@ -481,7 +479,7 @@ class Thief:
             if held.lease.job == job and news and Fence(view.epoch, view.owner) >= held.lease.fence:
                 held.owner, held.unsettled = view.owner, False
                 rows.append((lease, job, held.lease.fence, held.open_frames()))
-        return [Send(view.owner, Renew(tuple(rows)))] if rows and self._reachable(view.owner) else []
+        return [Send(view.owner, Renew(tuple(rows)))] if rows and self._owners.is_live(view.owner) else []
 
     # frame times
 

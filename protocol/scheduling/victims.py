@@ -15,7 +15,8 @@ OPEN_STATES = ("inspecting", "queued", "running")
 
 
 class Victims:
-    """Owners with waiting work, and how long each is left alone after it had nothing. Bounded by jobs and peers."""
+    """Owners with waiting work, and how long each is left alone after it had nothing. Bounded by jobs, and by the peers that
+    were asked lately."""
 
     def __init__(self, *, me: PeerId, random: Random) -> None:
         self._me = me
@@ -52,6 +53,7 @@ class Victims:
             owner = self._woken.pop(0)
             if is_live(owner):
                 return owner
+        self._quiet_until = {owner: until for owner, until in self._quiet_until.items() if until > now_s}
         kinds = list(renderers)
         waiting = [
             view
@@ -60,7 +62,7 @@ class Victims:
             and view.renderer in kinds
             and view.only_on in (None, self._me)
             and is_live(view.owner)
-            and self._quiet_until.get(view.owner, 0.0) <= now_s
+            and view.owner not in self._quiet_until
         ]
         if not waiting:
             return None

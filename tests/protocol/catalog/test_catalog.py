@@ -12,7 +12,7 @@ from protocol.catalog.catalog import Catalog
 from protocol.events import StreamReceived
 from protocol.ids import Address, PeerId
 from protocol.kernel import Now
-from protocol.signals import CatalogChanged, MemberChanged, MemberState, Publish, Send
+from protocol.signals import CatalogChanged, MemberChanged, MemberForgotten, MemberState, Publish, Send
 from protocol.wire.work import CatalogDelta, CatalogRoot, CatalogVersions
 from tests.playbook import Playbook
 from tests.protocol.making import ANNA, BEN, CARL, ME, sent
@@ -106,6 +106,59 @@ def test_much_is_sent_in_messages_that_fit_and_each_is_complete_in_itself():
         assert sum(len(value or b"") for *_, value in one.records) < limits.MESSAGE_BYTES_MAX
         taker.feed(StreamReceived(ME, one))
     assert all(taker.machine.get(ME, f"job/{at}") == bytes(60_000) for at in range(100))
+
+
+# ---- members that are forgotten -----------------------------------------------------------------------------------
+
+
+def told_and_gone(state: MemberState) -> Playbook:
+    """A peer to which Anna has said something before she died or left."""
+    book = begin(ANNA, BEN).feed(StreamReceived(ANNA, delta(ANNA, 1, 0, ("a", b"1"), ("b", b"2"), ("a", None))))
+    return book.feed(member(ANNA, state)).forget()
+
+
+@pytest.mark.parametrize("state", ["dead", "left"])
+def test_what_the_gone_have_said_is_kept_until_they_are_forgotten(state: MemberState):
+    book = told_and_gone(state)
+    assert book.machine.get(ANNA, "b") == b"2"
+    book.feed(MemberForgotten(ANNA))
+    assert book.out == [CatalogChanged(ANNA, "b", None)]
+    assert book.machine.get(ANNA, "b") is None
+    assert ANNA not in book.machine._writers
+
+
+def test_the_forgotten_are_not_taken_back_from_others_until_they_are_members_again():
+    book = told_and_gone("dead").feed(MemberForgotten(ANNA)).forget()
+    book.feed(StreamReceived(BEN, CatalogVersions(((ANNA, 1, 3), (ME, 1, 0)), reply=True)))
+    assert not sent(book, CatalogVersions)  # nothing is asked for
+    book.feed(StreamReceived(BEN, delta(ANNA, 1, 0, ("b", b"2")))).feed(StreamReceived(BEN, delta(ANNA, 2, 4, ("b", b"2"))))
+    assert book.out == []
+    assert ANNA not in book.machine._writers
+    book.feed(member(ANNA))
+    assert sent(book, CatalogVersions, ANNA)[0].reply  # she is asked herself
+    book.feed(StreamReceived(ANNA, delta(ANNA, 1, 0, ("b", b"2"))))
+    assert book.take(CatalogChanged) == [CatalogChanged(ANNA, "b", b"2")]
+
+
+def test_the_gone_are_not_brought_to_whoever_does_not_know_them_and_a_round_ends_there():
+    ours = told_and_gone("dead")
+    theirs = begin(ME, me=BEN)  # it has started since, or has forgotten her
+    ours.feed(StreamReceived(BEN, delta(BEN, 1, 0, ("c", b"3")))).feed(Publish("card", b"1"))
+    theirs.feed(Publish("c", b"3"), StreamReceived(ME, delta(ME, 1, 0, ("card", b"1"))))
+    assert ours.machine.root() == theirs.machine.root()
+    ours.forget().feed(StreamReceived(BEN, CatalogVersions(((BEN, 1, 1), (ME, 1, 1)), reply=True)))
+    assert not sent(ours, CatalogDelta)
+
+
+def test_the_last_words_of_the_gone_reach_those_who_know_them():
+    book = told_and_gone("dead")
+    book.feed(StreamReceived(BEN, CatalogVersions(((ANNA, 1, 1), (BEN, 1, 0), (ME, 1, 0)), reply=True)))
+    assert [one.spans for one in sent(book, CatalogDelta, BEN)] == [((ANNA, 1, 1, 3),)]
+
+
+def test_nobody_s_records_are_kept_before_membership_knows_them():
+    book = begin(BEN).feed(StreamReceived(BEN, delta(ANNA, 1, 0, ("a", b"1"))))
+    assert (book.take(CatalogChanged), sent(book, CatalogVersions)) == ([], [])
 
 
 class Mesh:

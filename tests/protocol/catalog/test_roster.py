@@ -4,7 +4,7 @@ from protocol.cards import PeerCard, card_from_bytes, card_to_bytes
 from protocol.catalog.roster import Roster
 from protocol.events import DrainAsked, HealthChanged, RenderersFound, UndrainAsked
 from protocol.ids import Address, PeerId
-from protocol.signals import CatalogChanged, MemberChanged, MemberState, PeerChanged, Publish, SlotsUsed
+from protocol.signals import CatalogChanged, MemberChanged, MemberForgotten, MemberState, PeerChanged, Publish, SlotsUsed
 from tests.playbook import Playbook
 from tests.protocol.making import ANNA, BLENDER, ME, NULL, card
 
@@ -55,6 +55,15 @@ def test_streams_go_to_the_living():
     book.feed(member(state="dead"))
     assert book.machine.stream_address(ANNA) is None
     assert book.machine.state(ANNA) == "dead"
+
+
+def test_the_forgotten_are_no_longer_listed_and_come_back_as_new_ones():
+    said = CatalogChanged(ANNA, "card", card_to_bytes(card(name="anna")))
+    book = begin().feed(member(), said, member(state="dead"), MemberForgotten(ANNA), MemberForgotten(ME))
+    assert [view.id for view in book.machine.views({})] == [ME]
+    assert (book.machine.state(ANNA), book.machine.card_of(ANNA)) == (None, None)
+    book.forget().feed(member())
+    assert book.expect(PeerChanged, peer=ANNA).card is None
 
 
 def test_what_this_peer_can_do_and_how_it_is_are_told_at_once():

@@ -19,7 +19,7 @@ from protocol.services import (
     service_to_bytes,
     service_topic,
 )
-from protocol.signals import CatalogChanged, MemberState, PeerChanged
+from protocol.signals import CatalogChanged, MemberForgotten, MemberState, PeerChanged
 
 ME, OTHER = PeerId("a" * 64), PeerId("b" * 64)
 CARD = PeerCard("oak", "http://10.0.0.1:7700", "1.0", labels=(("gpu", "rtx"),))
@@ -69,6 +69,20 @@ def test_the_checks_and_renderers_of_a_card_are_those_of_the_peers_own_service()
     assert "renderer=null" in directory.instances("rendermesh")[0].service.tags
     drained = directory.peer(ME, card=replace(capable, draining=True))
     assert drained.statuses("rendermesh")["rendermesh:drain"] == "critical"
+
+
+def test_a_forgotten_peer_is_gone_and_whoever_waits_hears_of_it():
+    for state in ("dead", "left"):
+        directory = heard().peer(OTHER).service(OTHER, WEB).peer(OTHER, state)
+        topics = (ALL_NODES, ALL_SERVICES, ALL_CHECKS, node_topic(OTHER), service_topic("web"))
+        before = [directory.index_of(topic) for topic in topics]
+        directory.handle(MemberForgotten(OTHER), NOW)
+        assert [node.peer for node in directory.members()] == [ME]
+        assert directory.instances("web") == []
+        assert all(directory.index_of(topic) > index for topic, index in zip(topics, before, strict=True))
+        index = directory.index
+        directory.handle(MemberForgotten(OTHER), NOW)
+        assert directory.index == index
 
 
 def test_a_failed_peer_stays_with_a_critical_check_and_a_left_one_is_gone():

@@ -20,7 +20,7 @@ from protocol.kernel import Now
 from protocol.keyring.keyring import Keyring
 from protocol.keyring.state import fresh_ring, load_ring, stored_under
 from protocol.records import PutValue
-from protocol.signals import MemberChanged, MemberState, Send
+from protocol.signals import MemberChanged, MemberForgotten, MemberState, Send
 from protocol.views import MeshKeysView
 from protocol.wire import codec
 from protocol.wire.keys import KeyGiven, KeysHeld
@@ -267,6 +267,18 @@ def test_a_key_that_somebody_still_uses_is_not_removed_and_that_one_is_named_eve
     assert isinstance(refusal, Conflict)
     assert (refusal.code, peer_id(2)[:8] in refusal.message) == ("key_in_use", True)
     streets.feed(0, member(2, "left"))  # it will not come back
+    streets.done(0, "remove", fingerprint=OLD.fingerprint)
+
+
+def test_the_forgotten_are_waited_for_no_longer() -> None:
+    streets = Streets(3)
+    streets.done(0, "install", key=format_mesh_key(NEW))
+    streets.cut = lambda sender, receiver: 2 in (sender, receiver)
+    for number in (0, 1):
+        streets.feed(number, member(2, "dead"))
+    streets.done(0, "use", fingerprint=NEW.fingerprint)
+    assert isinstance(streets.order(0, "remove", fingerprint=OLD.fingerprint), Conflict)
+    streets.feed(0, MemberForgotten(peer_id(2)))
     streets.done(0, "remove", fingerprint=OLD.fingerprint)
 
 

@@ -10,9 +10,10 @@ from protocol.events import DrainAsked, SeedsFound, UndrainAsked
 from protocol.ids import Address, PeerId
 from protocol.membership.snapshot import KEY, read_snapshot, write_snapshot
 from protocol.records import PutValue
-from protocol.wire.gossip import Ack, Dead, Left, Ping, PushPull, Suspect
+from protocol.signals import MemberChanged, MemberForgotten
+from protocol.wire.gossip import Ack, Dead, Left, MemberNews, Ping, PushPull, Suspect, SyncVersions
 from tests.protocol.membership.mesh import Mesh, address
-from tests.protocol.membership.rig import ME, A, B, C, D, Talk, alive, at, incarnation, knowing, says, sent, state, swim
+from tests.protocol.membership.rig import ME, A, B, C, D, Talk, alive, at, incarnation, knowing, says, sent, state, streams, swim
 
 SEED = at(A)
 
@@ -185,8 +186,25 @@ def test_the_long_dead_are_forgotten_and_the_left_too() -> None:
     book.now_s += limits.DEAD_FORGOTTEN_S - 10
     book.feed(says(C, alive(C, 2))).wait(5)
     assert (state(book, A), state(book, B)) == ("dead", "left")
+    book.expect_no(MemberForgotten)
     book.wait(15)
     assert (state(book, A), state(book, B)) == ("unknown", "unknown")
+    assert {one.peer for one in book.take(MemberForgotten)} == {A, B}
+    book.forget().feed(says(C, alive(A, 2)))
+    assert book.expect(MemberChanged, peer=A).state == "alive"
+
+
+def test_the_forgotten_are_not_learned_again_from_whoever_still_holds_them_for_dead() -> None:
+    book = knowing(A, B)
+    book.feed(says(B, Dead(A, 1, 1, B)))
+    book.silent = (A,)
+    book.now_s += limits.DEAD_FORGOTTEN_S + 1
+    book.feed(says(B, alive(B, 2))).wait(10).forget()
+    book.feed(streams(B, PushPull((MemberNews(alive(A), "dead"),), (), False)), says(B, Dead(A, 1, 1, B)))
+    book.feed(streams(B, SyncVersions(((A, 1, 1, "dead"), (B, 1, 2, "alive")))))
+    assert state(book, A) == "unknown"
+    book.expect_no(MemberChanged, peer=A)
+    assert not [one for one in book.take(SendStream, peer=B) if isinstance(one.message, PushPull) and A in one.message.wanted]
 
 
 def test_known_addresses_are_saved_soon_and_not_too_often() -> None:

@@ -80,15 +80,16 @@ def test_the_lately_dead_come_with_the_latest_first() -> None:
     assert [one.peer for one in members.lately_dead(since_s=2)] == [PEERS[3], PEERS[2]]
 
 
-def test_a_full_table_gives_up_the_one_down_for_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_is_full_until_one_that_is_down_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MEMBERS_MAX", 3)
     members = table(3)
-    assert not members.make_room()
+    assert members.is_full
     for number in (2, 1):
         members.move(members.get(PEERS[number]) or member(A), "dead", at_s=5)
-    assert members.make_room()
+    assert [one.peer for one in members.down()] == [PEERS[2], PEERS[1]]
+    members.forget(PEERS[2])
+    assert not members.is_full
     assert members.get(PEERS[2]) is None
-    assert members.get(PEERS[1]) is not None
 
 
 def test_an_accusation_outlives_the_news_that_it_is_about() -> None:

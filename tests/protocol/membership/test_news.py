@@ -10,7 +10,7 @@ from protocol.effects import Notice, SendStream
 from protocol.events import StreamFailed
 from protocol.ids import Address, PeerId
 from protocol.membership.options import LAN
-from protocol.signals import MemberChanged
+from protocol.signals import MemberChanged, MemberForgotten
 from protocol.wire.gossip import Ack, Alive, Dead, Left, MemberNews, Ping, PushPull, StreamPing, Suspect
 from tests.playbook import Playbook
 from tests.protocol.membership.rig import (
@@ -50,6 +50,16 @@ def test_a_new_member_is_told_and_gossiped_on_and_a_replay_does_neither() -> Non
     book.feed(says(B, alive(A)))
     book.expect_no(MemberChanged)
     assert queued(book, A) == before == ()
+
+
+def test_in_a_full_table_the_one_down_for_longest_gives_way_and_the_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MEMBERS_MAX", 3)
+    book = knowing(A, B, C)
+    book.feed(says(A, alive(D)))
+    assert state(book, D) == "unknown"
+    book.feed(says(A, Dead(C, 1, 1, A)), says(A, Left(B, 1, 1)), says(A, alive(D)))
+    assert book.take(MemberForgotten) == [MemberForgotten(C)]
+    assert (state(book, B), state(book, C), state(book, D)) == ("left", "unknown", "alive")
 
 
 @pytest.mark.parametrize(("theirs", "older"), [((1, 2), "that one"), ((6, 9), "this one")])

@@ -46,6 +46,14 @@ def test_the_highest_priority_goes_first_and_then_the_longer_queue():
     assert pick(known) == CARL
 
 
+def test_owners_that_were_left_alone_for_long_enough_are_not_remembered():
+    known = victims(job_view(ONE))
+    for number in range(1_000):
+        known.had_nothing(PeerId(f"{number:064x}"), float(number))
+    pick(known, now_s=990.0)
+    assert len(known._quiet_until) == 9
+
+
 def test_an_owner_that_had_nothing_is_left_alone_until_it_wakes_us():
     known = victims(job_view(ONE))
     known.had_nothing(ANNA, 5.0)
