@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,12 +15,15 @@ from random import Random
 from tests.sim import swarm
 from tests.sim.campaign import EXIT_CODES, Kind, Outcome, run, vacuous
 from tests.sim.faults import Faults
+from tests.sim.mistakes import MISTAKES
+from tests.sim.planting import Job, found
 
 SEEDS_THAT_PROVE = 40  # with fewer a kind of fault may be missing by chance
 VACUOUS = 6
+UNNOTICED = 8
 EPILOG = """exit codes: 0 every seed went well; 3 a node crashed; 4 something happened that must never happen; 5 something that
-must happen did not; 6 all went well, but some kind of fault never happened; 7 a swarm ran out of time or memory. Of several
-kinds the lowest code counts."""
+must happen did not; 6 all went well, but some kind of fault never happened; 7 a swarm ran out of time or memory; 8 a planted
+mistake was not found. Of several kinds the lowest code counts."""
 
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -36,6 +40,9 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--processes", type=int, default=2, help="seeds at once (default 2)")
     parser.add_argument("--unsealed", action="store_true", help="leave out codec and seal: faster, and weaker")
+    parser.add_argument(
+        "--planted", action="store_true", help="plant each known mistake in ledger and scheduling, and say which seed finds it"
+    )
     parser.add_argument("--trace", type=Path, help="with --seed: write one line per step into this file")
     return parser.parse_args(argv)
 
@@ -84,6 +91,21 @@ def many(options: argparse.Namespace) -> int:
     return min(bad, default=0)
 
 
+def plant(options: argparse.Namespace) -> int:
+    """Every planted mistake, and the first seed that finds it."""
+    began = time.perf_counter()
+    jobs = [Job(number, options.first, options.seeds) for number in MISTAKES]
+    with tempfile.TemporaryDirectory() as folder:
+        rows = found(jobs, Path(folder), processes=options.processes)
+    for row in rows:
+        where = "not found" if row.seed is None else f"seed {row.seed:3}, {row.kind}: {row.message[:120]}"
+        print(f"{row.number:3} {MISTAKES[row.number].what}\n    {where}")
+    unnoticed = sum(row.seed is None for row in rows)
+    seconds = time.perf_counter() - began
+    print(f"{len(rows) - unnoticed} of {len(rows)} planted mistakes found within {options.seeds} seeds, in {seconds:.0f} s")
+    return UNNOTICED if unnoticed else 0
+
+
 def complain(outcome: Outcome, options: argparse.Namespace) -> None:
     """A failed seed, how to see it again, and the faults that it drew."""
     print(f"seed {outcome.seed}: {outcome.kind}: {outcome.message}")
@@ -100,6 +122,8 @@ def show(counts: Counter[str]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command's exit code."""
     options = arguments(argv)
+    if options.planted:
+        return plant(options)
     if options.peers >= swarm.PEERS_MIN:
         return swarm.main(options.peers, seed=options.seed or options.first)
     return many(options) if options.seed is None else one(options)

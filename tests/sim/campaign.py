@@ -13,8 +13,9 @@ from typing import Literal, TextIO
 
 from protocol.effects import Notice
 from protocol.events import DrainAsked, GraceEnded, UndrainAsked
-from tests.sim.checkers import Checkers, demand
+from tests.sim.checkers import Checkers
 from tests.sim.faults import CALM, Faults
+from tests.sim.liveness import demand
 from tests.sim.trace import Trace
 from tests.sim.workload import Workload
 from tests.sim.world import Crashed, Host, Stuck, Unsafe, World
@@ -73,7 +74,7 @@ class Trouble:
         world = self._world
         world.failpoint = lambda host, name: None
         world.faults = world.network.faults = CALM
-        world.network.blocked.clear()
+        world.network.unblock(list(world.network.blocked), world.at)
         for host in world.hosts:
             if not host.is_up:
                 self._restart(host)
@@ -114,7 +115,7 @@ class Trouble:
         """Two peers cannot talk to each other, and everybody else can talk to both."""
         one, other = self._random.sample(range(len(self._world.hosts)), 2)
         pairs = [(one, other), (other, one)] if self._random.random() >= self._world.faults.asymmetric else [(one, other)]
-        self._world.network.blocked.update(dict.fromkeys(pairs))
+        self._world.network.block(pairs)
         self._world.trace.count("links cut")
         self._world.trace.note(self._world.at, f"cut {pairs}")
         self._world.later(self._random.expovariate(1 / self._world.faults.link_s), lambda: self._mend(pairs))
@@ -148,14 +149,13 @@ class Trouble:
             pairs += [(b, a) for a, b in pairs]
         else:
             self._world.trace.count("partitions in one direction")
-        self._world.network.blocked.update(dict.fromkeys(pairs))
+        self._world.network.block(pairs)
         self._world.trace.count("partitions")
         self._world.trace.note(self._world.at, f"cut between {sorted(ones)} and {sorted(others)}")
         self._world.later(self._random.expovariate(1 / self._world.faults.partition_s), lambda: self._mend(pairs))
 
     def _mend(self, pairs: list[tuple[int, int]]) -> None:
-        for pair in pairs:
-            self._world.network.blocked.pop(pair, None)
+        self._world.network.unblock(pairs, self._world.at)
 
     def _jump(self) -> None:
         self._random.choice(self._world.hosts).clock.jump(self._random.randint(-86_400_000, 86_400_000))

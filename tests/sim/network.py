@@ -38,6 +38,27 @@ class Network:
     faults: Faults
     blocked: dict[tuple[int, int], None] = field(default_factory=dict)
     _last: dict[tuple[int, int], float] = field(default_factory=dict)
+    _troubled: dict[tuple[int, int], float] = field(default_factory=dict)  # when each pair last had trouble
+
+    def block(self, pairs: list[tuple[int, int]]) -> None:
+        """Nothing goes from the one to the other of these."""
+        self.blocked.update(dict.fromkeys(pairs))
+
+    def unblock(self, pairs: list[tuple[int, int]], at: float) -> None:
+        """It goes again."""
+        for pair in pairs:
+            self.blocked.pop(pair, None)
+            self.trouble(*pair, at)
+
+    def trouble(self, source: int, target: int, at: float) -> None:
+        """Something between these two was cut off or lost."""
+        self._troubled[source, target] = self._troubled[target, source] = at
+
+    def calm_since(self, one: int, other: int) -> float:
+        """When the last trouble on the streams between two hosts was; infinite while they are cut off."""
+        if (one, other) in self.blocked or (other, one) in self.blocked:
+            return float("inf")
+        return self._troubled.get((one, other), float("-inf"))
 
     def latency(self) -> float:
         return self.random.uniform(*LATENCY_S)

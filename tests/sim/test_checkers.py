@@ -18,33 +18,16 @@ from protocol.views import Submitted
 from protocol.wire.work import Granted
 from tests.protocol.making import lease
 from tests.sim import checkers
-from tests.sim.campaign import Outcome, build, run
-from tests.sim.checkers import (
-    AcceptedIsNeverLost,
-    AcceptedOnEnoughDisks,
-    CommittedBytesAreHeld,
-    CommittedOnce,
-    OwnLeasesOnly,
-    QueuesAreBounded,
-    demand,
-    unfinished,
-)
+from tests.sim.campaign import Outcome, run
+from tests.sim.checkers import QueuesAreBounded
+from tests.sim.commits import CommittedBytesAreHeld, CommittedOnce
 from tests.sim.faults import CALM, Faults
+from tests.sim.liveness import demand, unfinished
+from tests.sim.owners import OwnLeasesOnly
+from tests.sim.promises import AcceptedIsNeverLost, AcceptedOnEnoughDisks
 from tests.sim.world import Host, Stuck, Unsafe, World
 
 STORMY = Faults(stream_break=0.1, loss=0.1, crash_every_s=4.0, restart_s=3.0, torn_commit=0.5, failpoint=0.01, disk_stall=0.02)
-
-
-@pytest.fixture(scope="module")
-def quiet() -> tuple[World, list[JobId]]:
-    """A world in which some jobs have been done without any fault."""
-    world, workload, trouble = build(2, peers=4, faults=CALM)
-    world.run_until(60.0)
-    trouble.end()
-    workload.all_well = True
-    jobs = [client.job for client in workload.clients if client.accepted]
-    demand(world, jobs, within_s=120.0)
-    return world, jobs
 
 
 def owner_of(world: World, job: JobId) -> Host:
@@ -108,9 +91,11 @@ def test_a_promise_of_copies_that_are_not_there_is_seen(quiet: tuple[World, list
     view = host.node.job(jobs[0])
     assert view is not None
     checker = AcceptedOnEnoughDisks(world, AcceptedIsNeverLost(world))
-    checker.replied(host, RequestId("r"), Submitted(view, 2, created=False))
+    for copies in (2, 9):
+        checker.stepped(host, None, [Reply(RequestId(f"r{copies}"), Submitted(view, copies, created=False))])
+    checker.replied(host, RequestId("r2"), Submitted(view, 2, created=False))
     with pytest.raises(Unsafe, match="says that 9 peers hold"):
-        checker.replied(host, RequestId("r"), Submitted(view, 9, created=False))
+        checker.replied(host, RequestId("r9"), Submitted(view, 9, created=False))
 
 
 def test_an_acceptance_on_one_disk_where_there_are_two_is_seen(quiet: tuple[World, list[JobId]]):

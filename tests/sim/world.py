@@ -46,7 +46,7 @@ from protocol.jobs.results import Capabilities
 from protocol.ledger.facts import Accepted, Closed, FrameEnded
 from protocol.membership.options import LAN
 from protocol.node import Node, NodeOptions
-from protocol.records import PutFact, Record
+from protocol.records import ForgetJob, PutFact, Record
 from protocol.wire.seal import Dropped, KeyRing, Opener, Sealer
 from tests.sim.clocks import Clock
 from tests.sim.disk import Disk
@@ -94,6 +94,12 @@ class Host:
     opener: Opener | None = None
     draining: bool = False
     stores: int = 1  # disks that it has had
+    started_at: float = 0.0  # world seconds at which its present run has begun
+    slow_until: float = 0.0  # and until which its disk stalls
+    renewed_run: int = 0  # the first run on its present disk
+    lost_facts: dict[JobId, dict[tuple[AuthorId, int], None]] = field(default_factory=dict)  # with earlier disks
+    lost_blobs: dict[Digest, None] = field(default_factory=dict)
+    forgot: dict[JobId, float] = field(default_factory=dict)  # when it last removed a job's facts
 
     @property
     def name(self) -> str:
@@ -102,6 +108,16 @@ class Host:
     @property
     def is_up(self) -> bool:
         return self.node is not None
+
+    def lost_unknown_to(self, runs: dict[PeerId, int]) -> bool:
+        """Whether it has another disk since, and who knows only these runs cannot have heard of it."""
+        return self.stores > 1 and runs.get(self.peer, 0) < self.renewed_run
+
+
+def runs_known_to(host: Host) -> dict[PeerId, int]:
+    """Everybody's run, as far as a host has heard of it."""
+    assert host.node is not None
+    return {peer: known.run_epoch for peer, known in host.node.roster._peers.items()}
 
 
 class World:
@@ -127,6 +143,7 @@ class World:
         self.on_crash: Callable[[Host], None] = lambda host: None
         self.on_step: list[Callable[[Host, Event | None, list[Effect]], None]] = []
         self.on_commit: list[Callable[[Host, list[Effect]], None]] = []
+        self.on_leave: list[Callable[[Host, SendStream], None]] = []
         self.failpoint: Callable[[Host, str], None] = lambda host, name: None
         self.on_notice: Callable[[Host, Notice], None] = lambda host, notice: None
         self._heap: list[tuple[float, int, Host | None, int, Callable[[], None]]] = []
@@ -163,6 +180,7 @@ class World:
         """A process starts on what the disk holds."""
         assert host.node is None
         host.run += 1
+        host.started_at = self.at
         host.gate, host.committing, host.armed, host.draining = deque(), [], None, False
         tokens = Random(self.random.getrandbits(64))
         if self.sealed:
@@ -173,7 +191,6 @@ class World:
             name=host.name, url=f"http://{host.address.host}:7480", version="0.1.0", slots_total=host.slots, slots_free=0
         )
         author = AuthorId(tokens.randbytes(8).hex())
-        self.authors[author], self.stores[author] = host.peer, host.stores
         host.node = Node(
             NodeOptions(
                 me=host.peer, author=author, run_epoch=host.run, address=host.address,
@@ -181,6 +198,7 @@ class World:
                 seed=self.random.getrandbits(64), card=card, swim=LAN,
             )
         )  # fmt: skip
+        self.authors[host.node.author], self.stores[host.node.author] = host.peer, host.stores
         booted = host.disk.booted()
         node, now = host.node, host.clock.now(self.at)
         self._take(host, booted, self._guarded(host, lambda: node.start(booted, now)))
@@ -224,8 +242,7 @@ class World:
         if kept and set(alone) <= self._results_of_open_jobs():
             for _ in alone:
                 self.trace.count("results lost with a disk")
-            host.disk = Disk()
-            host.stores += 1
+            self._replace(host, Disk())
             self.trace.count("disks wiped")
             self.trace.note(self.at, f"{host.name} has an empty disk")
 
@@ -242,6 +259,15 @@ class World:
                 elif isinstance(body, FrameEnded):
                     (needed if over else open_).update(output.digest for output in body.result.outputs)
         return open_ - needed
+
+    def _replace(self, host: Host, disk: Disk) -> None:
+        """Another disk, which lacks something."""
+        for job, kept in host.disk.facts.items():
+            host.lost_facts.setdefault(job, {}).update((key, None) for key in kept if key not in disk.facts.get(job, {}))
+        host.lost_blobs.update((digest, None) for digest in host.disk.blobs if digest not in disk.blobs)
+        host.disk = disk
+        host.stores += 1
+        host.renewed_run = host.run + 1
 
     def up(self) -> list[Host]:
         """Hosts with a running process."""
@@ -308,6 +334,7 @@ class World:
         seconds = self.random.uniform(0.0005, 0.01)
         if self.random.random() < self.faults.disk_stall:
             seconds += self.faults.stall_s
+            host.slow_until = self.at + seconds
             self.trace.count("disk stalls")
         self.later(seconds, lambda: self._committed(host), host)
 
@@ -325,7 +352,9 @@ class World:
             self._commit(host)
 
     def _make_durable(self, host: Host, batch: list[Effect]) -> None:
-        host.disk.commit([record for effect in batch if isinstance(effect, Persist) for record in effect.records])
+        records = [record for effect in batch if isinstance(effect, Persist) for record in effect.records]
+        host.disk.commit(records)
+        host.forgot.update((record.job, self.at) for record in records if isinstance(record, ForgetJob))
         for watch in self.on_commit:
             watch(host, batch)
 
@@ -391,6 +420,8 @@ class World:
 
     def _send_stream(self, host: Host, effect: SendStream) -> None:
         target = self.by_peer[effect.peer]
+        for watch in self.on_leave:
+            watch(host, effect)
         data = wire_stream(effect.message)
         self.trace.bytes(data)
         run = target.run
@@ -399,6 +430,7 @@ class World:
 
         def fail(refused: bool) -> None:
             self.trace.count("stream messages refused" if refused else "stream messages failed")
+            self.network.trouble(host.index, target.index, self.at)
             self.tell(host, StreamFailed(effect.peer, message, refused))
 
         def arrive() -> None:
@@ -444,6 +476,11 @@ class World:
         return there and source.is_up
 
     # what the whole world knows
+
+    def calm_between(self, host: Host, other: Host, since: float) -> bool:
+        """Whether two hosts have been up and able to talk since then, without a stalled disk."""
+        up = all(one.is_up and max(one.started_at, one.slow_until) <= since for one in (host, other))
+        return up and self.network.calm_since(host.index, other.index) <= since
 
     def holders(self, digest: Digest) -> list[Host]:
         """Hosts, up or down, whose disks hold a blob."""

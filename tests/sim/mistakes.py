@@ -1,0 +1,181 @@
+"""Mistakes in ledger and scheduling, each small and likely, that campaigns must find. Data only; `planting` plants them.
+
+A mistake is a few exact replacements in one file below `protocol/`. `seed` is one that finds it; when the sources have moved
+on and it does not any more, another within `SEEDS` must.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SEEDS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """`edits` are (old, new), each old text exactly once in `file`; `seed` finds it."""
+
+    what: str
+    file: str
+    edits: tuple[tuple[str, str], ...]
+    seed: int
+
+
+def _one(what: str, file: str, old: str, new: str, *more: tuple[str, str], seed: int) -> Mistake:
+    return Mistake(what, file, ((old, new), *more), seed)
+
+
+MISTAKES: Final[dict[int, Mistake]] = {
+    1: _one(
+        "a job is acknowledged before a second peer holds it",
+        "ledger/copies.py",
+        "            return min(2, peers)",
+        "            return 1",
+        seed=1,
+    ),
+    2: _one(
+        "what has been sent counts as held",
+        "ledger/copies.py",
+        "return copy.safe if with_bytes else copy.held",
+        "return copy.sent",
+        seed=1,
+    ),
+    3: _one(
+        "facts count where bytes were promised",
+        "ledger/copies.py",
+        "return copy.safe if with_bytes else copy.held",
+        "return copy.held",
+        seed=1,
+    ),
+    4: _one(
+        "an heir takes over without asking who may know more",
+        "ledger/succession.py",
+        '            return "ask"',
+        '            self.forget(job)\n            return "take"',
+        seed=45,
+    ),
+    5: _one(
+        "an heir does not raise the epoch",
+        "ledger/ownership.py",
+        "Fence(before.epoch + 1, self._me)",
+        "Fence(before.epoch, self._me)",
+        seed=2,
+    ),
+    6: _one(
+        "a lower fence is accepted",
+        "ledger/fold.py",
+        "self.fence = max(self.fence, body.fence)",
+        "self.fence = body.fence",
+        seed=2,
+    ),
+    7: _one(
+        "a replica says that it holds facts before they are durable",
+        "ledger/ledger.py",
+        "outputs: list[Output] = [Persist(taken)] if taken else []",
+        "outputs: list[Output] = []",
+        (
+            "        elif self._replicas.lacking(held):\n            self._wake_rounds(now)\n        return outputs",
+            "        elif self._replicas.lacking(held):\n            self._wake_rounds(now)\n"
+            "        return [*outputs, Persist(taken)] if taken else outputs",
+        ),
+        seed=1,
+    ),
+    8: _one(
+        "a late result replaces the winner",
+        "ledger/fold.py",
+        "if held is None or _winner_order(ended) < _winner_order(held):",
+        "if held is None or ended.generation >= held.generation:",
+        seed=14,
+    ),
+    9: _one(
+        "a replica says that it holds bytes which it has not fetched",
+        "ledger/keeper.py",
+        "        if not items:",
+        "        if items is not None:",
+        seed=1,
+    ),
+    10: _one(
+        "a job is closed with a frame missing",
+        "ledger/closing.py",
+        "if fold.done + len(failed) < len(fold.frames) or",
+        "if fold.done + len(failed) < len(fold.frames) - 1 or",
+        seed=2,
+    ),
+    11: _one(
+        "a result that comes after its lease has run out is thanked for and dropped",
+        "scheduling/dispatcher.py",
+        "        if book.step(at) is FrameStep.DONE:\n            book.drop_frame",
+        "        if report.lease not in book.leases:\n            return done\n"
+        "        if book.step(at) is FrameStep.DONE:\n            book.drop_frame",
+        seed=20,
+    ),
+    12: _one(
+        "what a peer held in its last run counts in its next",
+        "ledger/replicas.py",
+        "fresh = known is None or known.run_epoch != changed.run_epoch or (changed.live and not known.live)",
+        "fresh = known is None",
+        seed=38,
+    ),
+    13: _one(
+        "facts are taken although one before them is missing",
+        "ledger/fold.py",
+        "if fact.seq != len(held) + 1:",
+        "if fact.seq <= len(held):",
+        seed=2,
+    ),
+    14: _one(
+        "the author is the same in every run",
+        "node.py",
+        "        self.author = o.author\n",
+        "        self.author = AuthorId(o.me[:16])\n",
+        ("me=o.me, author=o.author, run_epoch", "me=o.me, author=self.author, run_epoch"),
+        seed=2,
+    ),
+    15: _one(
+        "a control is answered before a second peer knows of it",
+        "ledger/promises.py",
+        "if copies < needed:",
+        "if promise.with_bytes and copies < needed:",
+        seed=2,
+    ),
+    16: _one(
+        "a frame is committed although its bytes have not arrived",
+        "scheduling/dispatcher.py",
+        '        if error:\n            book.settle(report.frame, "return")',
+        '        if error == "never":\n            book.settle(report.frame, "return")',
+        seed=2,
+    ),
+    17: _one(
+        "who steps down keeps what it knows to itself",
+        "ledger/replicas.py",
+        "return [owner] if self.is_live(owner) else []",
+        "return []",
+        seed=5,
+    ),
+    18: _one(
+        "a suspected owner is succeeded",
+        "ledger/replicas.py",
+        'changed.state == "left", changed.live and fit',
+        'changed.state == "left", changed.state == "alive" and fit',
+        seed=14,
+    ),
+    19: _one(
+        "an heir hands out work before anybody knows that it is the owner",
+        "ledger/succession.py",
+        "return 1 + held.copies.count(held.claim.versions, others, with_bytes=False) >= min(2, 1 + len(others))",
+        "return 1 + held.copies.count(held.claim.versions, others, with_bytes=False) >= 1",
+        seed=7,
+    ),
+    20: _one(
+        "a worker is thanked before its frame is a fact",
+        "scheduling/dispatcher.py",
+        "            return [*self._tell(book, now), *committed, *done]",
+        "            return [*self._tell(book, now), *done, *committed]",
+        (
+            "        return [*self._tell(book, now), *committed, reported]",
+            "        return [*self._tell(book, now), reported, *committed]",
+        ),
+        seed=2,
+    ),
+}
