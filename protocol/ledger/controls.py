@@ -19,7 +19,7 @@ def control_facts(fold: JobFold, asked: ControlAsked, now: Now) -> list[Body] | 
         case "pause":
             return _unless_closed(fold, "pause", _register(fold, "paused", "1", now))
         case "resume":
-            return _register(fold, "paused", "", now) if fold.paused else []
+            return [] if fold.is_closed else _register(fold, "paused", "", now)
         case "priority":
             return _priority(fold, asked.value, now)
         case "on_warning":
@@ -34,8 +34,12 @@ def control_facts(fold: JobFold, asked: ControlAsked, now: Now) -> list[Body] | 
             return []
 
 
-def _register(fold: JobFold, name: Register, value: str, now: Now) -> list[Body]:
-    if fold.register(name, "") == value:
+def _register(fold: JobFold, name: Register, value: str, now: Now, *, default: str = "") -> list[Body]:
+    """Nothing when the owner of this epoch has said so already. What an older one has said may be overruled by something
+    that is not known here yet, from the other side of a partition: then the same value is said again."""
+    before = fold.registers.get(name)
+    said_by = 1 if before is None else before.fence.epoch
+    if fold.register(name, default) == value and (said_by >= fold.fence.epoch or name == "cancelled"):
         return []
     counter = max((control.counter for control in fold.registers.values()), default=0) + 1
     return [Control(name, value, fold.fence, counter, now.wall_ms)]
@@ -51,7 +55,8 @@ def _unless_closed(fold: JobFold, action: str, bodies: list[Body]) -> list[Body]
 def _priority(fold: JobFold, value: str, now: Now) -> list[Body] | Refusal:
     if not value.isdecimal() or not 0 <= int(value) <= 100:
         return Invalid("bad_priority", f"priority is a whole number from 0 to 100, not {value[:40]!r}")
-    return [] if int(value) == fold.priority else _register(fold, "priority", str(int(value)), now)
+    default = str(fold.priority) if "priority" not in fold.registers else ""
+    return _register(fold, "priority", str(int(value)), now, default=default)
 
 
 def _accept(fold: JobFold, codes: str, now: Now) -> list[Body] | Refusal:

@@ -10,9 +10,9 @@ from protocol.ids import RequestId
 from protocol.jobs.results import Failure, Inspection
 from protocol.kernel import Now
 from protocol.ledger.controls import control_facts
-from protocol.ledger.facts import Closed, Control, Retried
+from protocol.ledger.facts import Closed, Control, Owner, Retried
 from protocol.ledger.fold import JobFold
-from tests.protocol.making import JOB, WOOD, accepted, begun, ended, failed, fence, folded, inspected, spec
+from tests.protocol.making import ANNA, JOB, WOOD, accepted, begun, ended, failed, fence, folded, inspected, spec
 
 
 def asked(
@@ -33,6 +33,19 @@ def test_a_control_says_what_is_to_be_and_saying_it_again_changes_nothing():
     assert asked(folded(*begun(), pause, resume), "resume") == []
     assert asked(folded(*begun()), "priority", "50") == []
     assert asked(folded(*begun()), "priority", "99")[0].value == "99"
+
+
+def test_what_an_older_owner_has_said_is_said_again_since_its_last_word_may_not_be_known_here():
+    """A cut: the owner of epoch 1 is told to pause on one side, that of epoch 2, which has not heard of it, to go on."""
+    first = begun()
+    here = folded(*first, Owner(fence(ANNA, 2)))
+    (resume,) = asked(here, "resume")
+    assert resume == Control("paused", "", fence(ANNA, 2), 1, 2)
+    assert asked(folded(*first, Owner(fence(ANNA, 2)), resume), "resume") == []
+    (there,) = asked(folded(*first), "pause")
+    assert not folded(*first, there, Owner(fence(ANNA, 2)), resume).paused
+    assert asked(here, "priority", "50") == [Control("priority", "50", fence(ANNA, 2), 1, 2)]
+    assert asked(folded(*first, Owner(fence(ANNA, 2)), Closed("completed", fence(ANNA, 2), 0, 1)), "resume") == []
 
 
 @pytest.mark.parametrize(
