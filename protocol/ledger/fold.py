@@ -216,6 +216,10 @@ class JobFold:
         older = [one for one in self._beaten.get(winner.frame, ()) if one.generation < winner.generation]
         return tuple(sorted({output.pixel_hash for one in older for output in one.result.outputs}))[: limits.REPLACED_HASHES_MAX]
 
+    def has_rivals(self, frame: int) -> bool:
+        """Whether more than one result of this frame was ever committed."""
+        return frame in self._beaten
+
     @property
     def inspection(self) -> Inspection | None:
         """What the scene is, once somebody has looked."""

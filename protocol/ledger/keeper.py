@@ -1,11 +1,11 @@
 """Bring the bytes of a job's facts here, and say honestly up to where they are held: to an owner that asks, or to oneself.
 
-Refuses to know why it was chosen. Facts are accepted from anyone at any epoch. A result that is wanted anew needs no bytes.
+Refuses to know why it was chosen. Facts are accepted from anyone at any epoch. What must be here are the scene and the result
+that each frame has; logs and results that did not win are brought where somebody has them, and hold nothing back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from protocol import limits
@@ -17,18 +17,18 @@ from protocol.signals import Send, Signal
 from protocol.wire.work import FactsHeld, Versions
 
 Output = Effect | Signal
+Blobs = tuple[tuple[Digest, int], ...]
 
 
 @dataclass(slots=True)
 class _Kept:
     """`safe`: everything up to here has its bytes. `fetching`: the versions that the ticket under way leads to.
 
-    `asked_by` None: the owner is this peer itself, and nobody is told. `waived` bytes are nowhere, and nobody needs them."""
+    `asked_by` None: the owner is this peer itself, and nobody is told."""
 
     asked_by: PeerId | None
     safe: VersionMap = field(default_factory=dict)
     fetching: VersionMap | None = None
-    waived: dict[Digest, None] = field(default_factory=dict)
     ticket: Ticket | None = None
 
 
@@ -60,16 +60,10 @@ class Keeper:
         if safe.get(author, 0) == first - 1:
             safe[author] = last
 
-    def waive(self, job: JobId, digests: Iterable[Digest]) -> None:
-        """Do without these bytes: they are nowhere, and no frame's result is in them."""
-        kept = self._kept.get(job)
-        if kept is not None:
-            kept.waived.update(dict.fromkeys(digests))
-
     def lacking(self, fold: JobFold) -> list[FrameEnded]:
         """Results among the next facts whose bytes are not known to be here."""
         facts = fold.since(self.safe(fold.job), limits.FACTS_PER_MESSAGE_MAX)
-        return [fact.body for fact in facts if isinstance(fact.body, FrameEnded) and _is_wanted(fold, fact.body)]
+        return [fact.body for fact in facts if isinstance(fact.body, FrameEnded) and wins(fold, fact.body)]
 
     def damaged(self, fold: JobFold) -> list[Output]:
         """Bytes that were here are not: nothing is taken for safe until it was looked at again."""
@@ -119,14 +113,16 @@ class Keeper:
         reached = dict(kept.safe)
         for fact in facts:
             reached[fact.author] = fact.seq
-        items = tuple(item for item in _items(fold, facts) if item[0] not in kept.waived)
+        items, extras = _items(fold, facts)
+        holders = self._holders(fold, facts, kept.asked_by)
+        self._next += 1
+        more = [FetchBlobs(Ticket(f"extra-{self._next}"), extras, holders, fold.job)] if extras else []  # nobody waits for it
         if not items:
             kept.safe = reached
-            return [*self._held(fold, kept), *self._fetch(fold, kept)]
-        self._next += 1
+            return [*self._held(fold, kept), *more, *self._fetch(fold, kept)]
         kept.ticket, kept.fetching = Ticket(f"keep-{self._next}"), reached
         self._tickets[kept.ticket] = fold.job
-        return [FetchBlobs(kept.ticket, items, self._holders(fold, facts, kept.asked_by), fold.job)]
+        return [FetchBlobs(kept.ticket, items, holders, fold.job), *more]
 
     def _holders(self, fold: JobFold, facts: list[Fact], owner: PeerId | None) -> tuple[PeerId, ...]:
         holders = [] if owner is None else [owner]
@@ -137,15 +133,23 @@ class Keeper:
         return tuple(peer for peer in holders if peer != self._me)
 
 
-def _items(fold: JobFold, facts: list[Fact]) -> tuple[tuple[Digest, int], ...]:
-    """Distinct blobs of these facts, in order."""
-    telling = [fact for fact in facts if isinstance(fact.body, Accepted) or _is_wanted(fold, fact.body)]
-    items = {digest: size for fact in telling for digest, size in fold.blobs_of(fact)}
-    return tuple(items.items())
+def _items(fold: JobFold, facts: list[Fact]) -> tuple[Blobs, Blobs]:
+    """Distinct blobs of these facts, in order: those that must be here, and those that are welcome."""
+    needed: dict[Digest, int] = {}
+    welcome: dict[Digest, int] = {}
+    for fact in facts:
+        outputs = {output.digest for output in fact.body.result.outputs} if isinstance(fact.body, FrameEnded) else set()
+        must = isinstance(fact.body, Accepted) or (isinstance(fact.body, FrameEnded) and wins(fold, fact.body))
+        for digest, size in fold.blobs_of(fact):
+            is_log = isinstance(fact.body, FrameEnded) and digest not in outputs
+            (needed if must and not is_log else welcome)[digest] = size
+    return tuple(needed.items()), tuple((digest, size) for digest, size in welcome.items() if digest not in needed)
 
 
-def _is_wanted(fold: JobFold, body: object) -> bool:
-    return isinstance(body, FrameEnded) and body.generation >= fold.generation(body.frame)
+def wins(fold: JobFold, ended: FrameEnded) -> bool:
+    """Whether this is the result that its frame has. What does not win never will: only a lower attempt or a higher generation
+    replaces a winner."""
+    return fold.winners.get(ended.frame) == ended and ended.generation >= fold.generation(ended.frame)
 
 
 def as_versions(versions: VersionMap) -> Versions:

@@ -110,7 +110,8 @@ class Ledger(Ownership):
     def _needs_rounds(self, held: HeldJob) -> bool:
         if held.fold.accepted is None:
             return False
-        open_ = held.owner == self._me and (bool(held.promises) or held.dirty or not held.fold.is_closed)
+        is_busy = bool(held.promises) or held.dirty or not held.fold.is_closed or self._recovery.is_patient(held.fold.job)
+        open_ = held.owner == self._me and is_busy
         return open_ or bool(self._replicas.lacking(held))
 
     # facts

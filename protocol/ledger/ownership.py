@@ -113,7 +113,7 @@ class Ownership:
 
     def _keep_own(self, held: HeldJob) -> list[Output]:
         """An owner's copy counts as one of the two that a frame needs: what others have made and it lacks is brought here."""
-        if held.owner != self._me or held.fold.accepted is None or held.fold.is_closed or held.fold.cancelled:
+        if held.owner != self._me or held.fold.accepted is None or held.fold.cancelled:
             return []
         return self._keeper.keep(held.fold)
 
@@ -165,14 +165,13 @@ class Ownership:
 
     def _render_lost(self, held: HeldJob, now: Now) -> list[Output]:
         """Frames whose bytes nobody has are wanted again; it costs no attempt."""
-        if held.is_quiet or held.fold.is_closed or held.fold.cancelled:
+        if held.is_quiet or held.fold.cancelled:
             return []
-        loss = self._recovery.lost(held, self._replicas, now)
-        self._keeper.waive(held.fold.job, loss.waived)
-        if not loss.again:
+        again = self._recovery.lost(held, self._replicas, now)
+        if not again:
             return []
-        frames = ",".join(one.frames for one in loss.again)
-        outputs = self._append(held, [*loss.again], now)
+        frames = ",".join(one.frames for one in again)
+        outputs = self._append(held, [*again], now)
         notice = Notice("frames_lost", "warning", held.fold.job, {"frames": frames[: limits.SUMMARY_RANGES_CHARS_MAX]})
         return [*outputs, notice, *self._after_change(held, now)]
 
@@ -232,7 +231,6 @@ class Ownership:
         sweep = sweep_due(held, self._scene_holders(held))
         if sweep is not None:
             return [*sweep]
-        self._recovery.forget(held.fold.job)
         notice = closed_notice(held, closed)
         return [*self._append(held, [closed], now), notice]
 

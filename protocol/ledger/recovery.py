@@ -17,6 +17,7 @@ from protocol.jobs.frames import format_frames
 from protocol.kernel import Now
 from protocol.ledger.facts import FrameEnded, Retried
 from protocol.ledger.held import HeldJob
+from protocol.ledger.keeper import wins
 from protocol.ledger.replicas import Replicas
 
 
@@ -27,15 +28,7 @@ class _Search:
     ended: FrameEnded
     since: float
     ticket: Ticket | None = None
-    state: Literal["new", "found", "failed"] = "new"
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What was looked for long enough: facts by which frames are wanted again, and bytes that nobody waits for any more."""
-
-    again: tuple[Retried, ...] = ()
-    waived: tuple[Digest, ...] = ()
+    state: Literal["new", "found", "failed", "left"] = "new"
 
 
 class Recovery:
@@ -59,7 +52,7 @@ class Recovery:
         outputs: list[FetchBlobs] = []
         for ended in lacking:
             search = searches.setdefault(ended.attempt, _Search(ended, now.monotonic_s))
-            if search.ticket is not None or search.state == "found":
+            if search.ticket is not None or search.state in ("found", "left"):
                 continue
             if len(self._tickets) >= limits.SEARCHES_AT_ONCE_MAX:
                 break
@@ -76,22 +69,29 @@ class Recovery:
         if search is not None and search.ticket == ticket:
             search.ticket, search.state = None, "failed" if error else "found"
 
-    def lost(self, held: HeldJob, replicas: Replicas, now: Now) -> Loss:
-        """What was looked for long enough: a result that its frame has now is wanted again, another is done without."""
+    def is_patient(self, job: JobId) -> bool:
+        """Whether something of the job has not been found yet, and not been given up."""
+        return any(search.state in ("new", "failed") for search in self._searches.get(job, {}).values())
+
+    def lost(self, held: HeldJob, replicas: Replicas, now: Now) -> list[Retried]:
+        """Frames whose results were looked for long enough are wanted again.
+
+        A job that has ended is left to people, but for a frame whose result another owner's has replaced since: what was there
+        when it ended is not what it has now."""
         searches = self._searches.get(held.fold.job, {})
         by_generation: dict[int, list[int]] = {}
-        waived: list[Digest] = []
         for attempt, search in list(searches.items()):
             ended = search.ended
             if search.state != "failed" or now.monotonic_s - search.since < self._patience_s(held, ended, replicas):
                 continue
-            del searches[attempt]
-            if held.fold.winners.get(ended.frame) == ended and held.fold.is_done(ended.frame):
-                by_generation.setdefault(ended.generation + 1, []).append(ended.frame)
+            if not wins(held.fold, ended):
+                del searches[attempt]
+            elif held.fold.is_closed and not held.fold.has_rivals(ended.frame):
+                search.state = "left"
             else:
-                waived.extend(digest for digest, _ in _blobs(ended))
-        again = [Retried(format_frames(sorted(f)), generation, now.wall_ms) for generation, f in sorted(by_generation.items())]
-        return Loss(tuple(again), tuple(waived))
+                del searches[attempt]
+                by_generation.setdefault(ended.generation + 1, []).append(ended.frame)
+        return [Retried(format_frames(sorted(f)), generation, now.wall_ms) for generation, f in sorted(by_generation.items())]
 
     def forget(self, job: JobId) -> None:
         """The job is not owned here any more, or over, or its bytes must be looked at again."""
@@ -113,8 +113,5 @@ class Recovery:
 
 
 def _blobs(ended: FrameEnded) -> tuple[tuple[Digest, int], ...]:
-    """Distinct blobs (digest, bytes) of a result."""
-    items = {output.digest: output.size for output in ended.result.outputs}
-    if ended.result.log is not None:
-        items[ended.result.log] = ended.result.log_size
-    return tuple(items.items())
+    """Distinct blobs (digest, bytes) of a result; its log is not worth a render."""
+    return tuple({output.digest: output.size for output in ended.result.outputs}.items())

@@ -35,7 +35,7 @@ MUST_HAPPEN = (
     "frames committed by thieves", "wall clock jumps",
     "drains", "job_completed", "job_failed", "job_cancelled",
     "owners killed", "deaths for good", "disks wiped", "torn tails", "job_taken_over", "job_handed_over", "job_yielded",
-    "late_facts", "results lost with a disk", "frames_lost",
+    "late_facts",
 )  # fmt: skip
 
 

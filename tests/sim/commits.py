@@ -132,7 +132,7 @@ class HoldsWhatItSays(Checker):
                 raise Unsafe(f"{host.name} says that it holds {job[:6]} {author}.{seq} and lacks {lacking}")
 
     def _bytes(self, host: Host, job: JobId, safe: Versions) -> None:
-        """Scenes, and results that count: one that another has beaten, or that is wanted anew, may be done without."""
+        """Scenes, and results that count: logs, and results that others have beaten or that are wanted anew, may be missing."""
         assert host.node is not None
         fold = host.node.ledger.fold(job)
         if fold is None:
@@ -143,7 +143,8 @@ class HoldsWhatItSays(Checker):
                 fact = held.get((author, at))
                 if fact is None or (isinstance(fact.body, FrameEnded) and outcome.done(fact.body.frame) != fact.body):
                     continue
-                missing = [digest for digest, _ in fold.blobs_of(fact) if digest not in host.disk.blobs]
+                log = fact.body.result.log if isinstance(fact.body, FrameEnded) else None
+                missing = [digest for digest, _ in fold.blobs_of(fact) if digest != log and digest not in host.disk.blobs]
                 if missing:
                     raise Unsafe(f"{host.name} says that {job[:6]} {author}.{seq} is safe there and lacks {missing[0][:8]}")
 

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from protocol.effects import FetchBlobs
 from protocol.ledger.facts import Retried
 from protocol.ledger.keeper import Keeper
 from protocol.signals import Send
 from protocol.wire.work import FactsHeld
-from tests.protocol.making import ANNA, AUTHOR, BEN, JOB, ME, SCENE, begun, digest, ended, facts, folded, output, spec
+from tests.protocol.making import ANNA, AUTHOR, BEN, JOB, ME, SCENE, begun, digest, ended, facts, failed, folded, output, spec
 
 
 def held(outputs: Sequence[object]) -> list[FactsHeld]:
@@ -83,15 +84,19 @@ def test_what_a_peer_has_authored_itself_is_here():
     assert keeper.safe(JOB) == {AUTHOR: 5}
 
 
-def test_a_result_that_is_wanted_anew_and_bytes_that_are_waived_are_not_fetched():
-    fold = folded(*begun(), ended(1, 1, by=ANNA), ended(2, 2, by=ANNA), Retried("1", 1, 1))
+def test_only_the_scene_and_the_result_that_each_frame_has_must_be_here():
+    log = replace(failed(), log=digest("log"), log_size=5)
+    fold = folded(
+        *begun(), ended(1, 1, by=ANNA), ended(2, 3, by=ANNA), ended(2, 2, by=BEN), ended(3, 4, by=ANNA, result=log),
+        Retried("1", 1, 1),
+    )  # fmt: skip
     keeper = Keeper(me=ME)
-    fetch = fetched(keeper.keep(fold))
-    assert fetch.items == ((output(2, ANNA).digest, 100),)
-    keeper.ended(fold, fetch.ticket, "nobody has it")
-    assert not fold.covered_by(keeper.safe(JOB))
-    keeper.waive(JOB, [output(2, ANNA).digest])
-    assert keeper.keep(fold) == []
+    needed, welcome = [one for one in keeper.keep(fold) if isinstance(one, FetchBlobs)]
+    assert needed.items == ((output(2, BEN).digest, 100),)
+    assert welcome.items == ((output(1, ANNA).digest, 100), (output(2, ANNA).digest, 100), (digest("log"), 5))
+    assert keeper.owns(welcome.ticket) is None
+    assert keeper.lacking(fold) == [ended(2, 2, by=BEN)]
+    keeper.ended(fold, needed.ticket, "")
     assert fold.covered_by(keeper.safe(JOB))
 
 

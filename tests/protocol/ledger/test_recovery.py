@@ -1,16 +1,13 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from protocol import limits
 from protocol.effects import FetchBlobs
-from protocol.ids import PeerId
 from protocol.kernel import Now
-from protocol.ledger.facts import Body, FrameEnded, ReplicaSet, Retried
+from protocol.ledger.facts import Body, Closed, FrameEnded, ReplicaSet, Retried
 from protocol.ledger.held import HeldJob
-from protocol.ledger.recovery import Loss, Recovery
+from protocol.ledger.recovery import Recovery
 from protocol.ledger.replicas import Replicas
-from tests.protocol.making import ANNA, BEN, JOB, ME, begun, changed, ended, facts, failed, fence, output
+from tests.protocol.making import ANNA, BEN, JOB, ME, begun, changed, ended, facts, fence, output
 
 
 def at(seconds: float) -> Now:
@@ -38,10 +35,10 @@ def searched(job: HeldJob, results: list[FrameEnded], known: Replicas, recovery:
     return recovery.look_for(job, results, known, now)
 
 
-def lost_after(state: str, seconds: float, *, by: PeerId = ANNA, result: FrameEnded | None = None) -> Loss:
+def lost_after(state: str, seconds: float, *, result: FrameEnded | None = None, more: tuple[Body, ...] = ()) -> list[Retried]:
     """What is given up so long after a search for one result of a peer in `state` has failed."""
-    one = result or ended(1, 1, by=by)
-    job, known, recovery = held(one), mesh(anna=state), Recovery(me=ME)
+    one = result or ended(1, 1, by=ANNA)
+    job, known, recovery = held(one, *more), mesh(anna=state), Recovery(me=ME)
     (fetch,) = searched(job, [one], known, recovery, at(100))
     recovery.ended(fetch.ticket, "nobody has it")
     return recovery.lost(job, known, at(100 + seconds))
@@ -61,19 +58,37 @@ def test_each_result_is_looked_for_by_itself_at_whoever_may_have_it():
 
 
 def test_a_frame_of_which_every_holder_is_dead_is_wanted_again_after_a_while():
-    assert lost_after("dead", limits.LOST_WITHOUT_HOLDER_S - 0.1) == Loss()
-    assert lost_after("dead", limits.LOST_WITHOUT_HOLDER_S) == Loss((Retried("1", 1, 7),))
+    assert lost_after("dead", limits.LOST_WITHOUT_HOLDER_S - 0.1) == []
+    assert lost_after("dead", limits.LOST_WITHOUT_HOLDER_S) == [Retried("1", 1, 7)]
 
 
 def test_a_holder_that_left_is_not_waited_for_and_one_that_lives_is_waited_for_longer():
-    assert lost_after("left", 0.0).again == (Retried("1", 1, 7),)
-    assert lost_after("alive", limits.LOST_WITHOUT_HOLDER_S + 1) == Loss()
-    assert lost_after("alive", limits.LOST_WITH_HOLDER_S).again == (Retried("1", 1, 7),)
+    assert lost_after("left", 0.0) == [Retried("1", 1, 7)]
+    assert lost_after("alive", limits.LOST_WITHOUT_HOLDER_S + 1) == []
+    assert lost_after("alive", limits.LOST_WITH_HOLDER_S) == [Retried("1", 1, 7)]
 
 
-def test_bytes_that_are_no_frames_result_are_done_without():
-    with_log = replace(failed(), log=output(9).digest, log_size=5)
-    assert lost_after("dead", 60.0, result=ended(1, 1, result=with_log, by=ANNA)) == Loss(waived=(output(9).digest,))
+def test_a_result_that_no_longer_wins_is_forgotten():
+    late = ended(1, 2, by=ANNA)
+    assert lost_after("dead", 60.0, result=late, more=(ended(1, 1),)) == []
+
+
+def test_an_ended_job_is_left_to_people_unless_its_result_was_replaced_since():
+    one, closed = ended(1, 1, by=ANNA), Closed("completed", fence(), 0, 7)
+    assert lost_after("left", 0.0, result=one, more=(closed,)) == []
+    assert lost_after("left", 0.0, result=one, more=(ended(1, 2), closed)) == [Retried("1", 1, 7)]
+
+
+def test_patience_ends_with_what_is_found_or_given_up():
+    one = ended(1, 1, by=ANNA)
+    job, known, recovery = held(one, Closed("completed", fence(), 0, 7)), mesh(anna="left"), Recovery(me=ME)
+    assert not recovery.is_patient(JOB)
+    (fetch,) = searched(job, [one], known, recovery, at(1))
+    assert recovery.is_patient(JOB)
+    recovery.ended(fetch.ticket, "nobody has it")
+    assert recovery.lost(job, known, at(1)) == []
+    assert not recovery.is_patient(JOB)
+    assert searched(job, [one], known, recovery, at(2)) == []
 
 
 def test_a_result_that_is_wanted_anew_already_is_not_asked_for_twice():
@@ -82,7 +97,7 @@ def test_a_result_that_is_wanted_anew_already_is_not_asked_for_twice():
     (fetch,) = searched(job, [one], known, recovery, at(1))
     recovery.ended(fetch.ticket, "nobody has it")
     job.fold.add(facts(Retried("1", 1, 1), first=len(job.fold.log[facts(one)[0].author]) + 1)[0])
-    assert recovery.lost(job, known, at(2)).again == ()
+    assert recovery.lost(job, known, at(2)) == []
 
 
 def test_searches_are_bounded_and_end_with_the_job():
@@ -97,5 +112,5 @@ def test_searches_are_bounded_and_end_with_the_job():
     (fetch,) = searched(job, results[:1], mesh(), late, at(1))
     late.forget(JOB)
     late.ended(fetch.ticket, "nobody has it")
-    assert late.lost(job, mesh(), at(1e6)) == Loss()
+    assert late.lost(job, mesh(), at(1e6)) == []
     assert late.owns(fetch.ticket) is None
