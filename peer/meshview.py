@@ -54,14 +54,14 @@ class EngineMesh:
     # asks
 
     async def submit(
-        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False
+        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False, named: bool = False
     ) -> Submitted:
         if self._engine.store_error is not None:
             raise Unavailable("store_full", f"this peer cannot store a job now: {self._engine.store_error}", retry_after_s=30)
         busy = self.busy() if on_this_peer else None
         if busy is not None:
             raise Unavailable("busy", "this peer is busy", retry_after_s=busy[0])
-        answer = await self._engine.ask(lambda request: SubmitAsked(request, spec, manifest, submitter, key, on_this_peer))
+        answer = await self._engine.ask(lambda request: SubmitAsked(request, spec, manifest, submitter, key, on_this_peer, named))
         assert isinstance(answer, Submitted)
         return answer
 

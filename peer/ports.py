@@ -219,9 +219,10 @@ class Mesh(Protocol):
     def me(self) -> PeerId: ...
 
     async def submit(
-        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False
+        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False, named: bool = False
     ) -> Submitted:
-        """Accept a job whose blobs are in the store; returns once C1 holds. Raises Conflict (key reused), Unavailable."""
+        """Accept a job whose blobs are in the store; returns once C1 holds. `named`: the key is the client's own, and others are
+        asked for it. Raises Conflict (key reused), Unavailable."""
         ...
 
     async def control(

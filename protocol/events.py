@@ -82,7 +82,9 @@ class LoopLagged:
 
 @dataclass(frozen=True, slots=True)
 class SubmitAsked:
-    """A client submits; the scene's blobs are in the local store and durable. Back: Reply with `views.Submitted`."""
+    """A client submits; the scene's blobs are in the local store and durable. Back: Reply with `views.Submitted`.
+
+    `named`: the key is the client's own, so that others may know it; else it was drawn here for this very request."""
 
     request: RequestId
     spec: JobSpec
@@ -97,6 +99,7 @@ class ControlAsked:
     """A client steers a job. `frames` restricts a retry, `replaces` names the generation that it is to replace (None: each
     frame's own); `value` is the register's new value.
 
+    named: bool = False
     Back: Reply with `views.JobView`."""
 
     request: RequestId

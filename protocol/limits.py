@@ -52,6 +52,8 @@ LEDGER_ROUND_S: Final = 2.0
 FRAMES_PER_BATCH_MAX: Final = 1_000
 LANDINGS_PER_JOB_MAX: Final = 256  # frames whose bytes are on their way to the owner, before it hands out more
 LOCATE_S: Final = 0.3
+INQUIRY_S: Final = 0.3  # others are asked so long whether they know a submission
+INQUIRY_PEERS_MAX: Final = 32
 
 # Settings of a peer
 CONFIG_FILE_BYTES_MAX: Final = 2**20

@@ -28,6 +28,7 @@ from protocol.kernel import Machine, Now
 from protocol.keyring.keyring import Keyring
 from protocol.keyring.state import RingState
 from protocol.ledger.healing import Healing
+from protocol.ledger.inquiry import Inquiries
 from protocol.ledger.ledger import Ledger
 from protocol.ledger.overview import frame_files, frame_view
 from protocol.membership.options import SwimOptions
@@ -80,6 +81,7 @@ class Node:
             me=o.me, author=o.author, run_epoch=o.run_epoch, host=o.address.host, replicas=o.replicas,
             random=Random(dice.getrandbits(64)),
         )  # fmt: skip
+        self.inquiries = Inquiries(me=o.me, ledger=self.ledger)
         self.dispatcher = Dispatcher(me=o.me, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64)))
         self.thief = Thief(
             me=o.me, slots=o.card.slots_total, labels=o.card.labels, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64))
@@ -89,7 +91,7 @@ class Node:
         self.healing = Healing(me=o.me, folds=self.ledger.folds)
         self.delivery = Delivery(me=o.me, run_epoch=o.run_epoch, roots=o.card.roots)
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
-            self.swim, self.catalog, self.roster, self.board, self.ledger, self.dispatcher, self.thief, self.access,
+            self.swim, self.catalog, self.roster, self.board, self.inquiries, self.ledger, self.dispatcher, self.thief, self.access,
             self.health, self.directory, self.keyring, self.delivery, self.healing,
         )  # fmt: skip
 

@@ -30,7 +30,7 @@ def summary_to_bytes(view: JobView) -> bytes:
             _reasons_row(view.waiting_because), _reasons_row(view.held_because), view.error,
             view.renderer, view.engine, view.blender, view.frame_ranges, list(view.labels), view.submitter,
             view.submitted_ms, view.started_ms, view.finished_ms, view.copies, view.only_on, view.version,
-            view.destination, view.delivered, view.conflicts, view.generation,
+            view.destination, view.delivered, view.conflicts, view.generation, view.key,
         ]
     )  # fmt: skip
 
@@ -51,6 +51,7 @@ def summary_from_bytes(data: bytes) -> JobView:
         copies=r.integer(0, 10_000), only_on=_optional_peer(r.optional_text(64)), version=r.integer(),
         destination=r.text(limits.DESTINATION_CHARS_MAX) if r.more else "", delivered=r.integer() if r.more else 0,
         conflicts=r.integer() if r.more else 0, generation=r.integer() if r.more else 0,
+        key=_key(r.text(16)) if r.more else "",
     )  # fmt: skip
 
 
@@ -79,6 +80,10 @@ def _hex(text: str, length: int) -> str:
     if not is_hex(text, length):
         raise Malformed("hexadecimal id expected")
     return text
+
+
+def _key(text: str) -> str:
+    return _hex(text, 16) if text else ""
 
 
 def _peer(text: str) -> PeerId:

@@ -72,6 +72,7 @@ class JobView:
     delivered: int = 0
     conflicts: int = 0  # frames whose name in the destination was another file's, which was kept
     generation: int = 0  # the highest that any frame was asked for in
+    key: str = ""  # hash of submitter and Idempotency-Key
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,9 @@ async def accept(
     if spec.renderer != "null":
         await _check_scene(site, manifest)
     return await site.mesh.submit(
-        spec, manifest, submitter=submitter_of(request), key=key or secrets.token_hex(16), on_this_peer=on_this_peer
-    )
+        spec, manifest, submitter=submitter_of(request), key=key or secrets.token_hex(16), on_this_peer=on_this_peer,
+        named=key is not None,
+    )  # fmt: skip
 
 
 def idempotency_key(request: web.Request) -> str | None:

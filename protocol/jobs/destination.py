@@ -27,7 +27,7 @@ class Destination:
 def parse_destination(text: str) -> Destination:
     """Read `ROOT:folder` or `ROOT:`. Raises `Invalid` (`bad_destination`) with a form that works."""
     if _ADDRESS.match(text):
-        raise _bad(text, "an object store is an output root of a peer (peerd --output-root NAME=s3://bucket/folder), called by its name")
+        raise _bad(text, "a store is an output root of a peer (peerd --output-root NAME=s3://bucket/folder), called by its name")
     root, colon, folder = text.partition(":")
     if not colon or not ROOT_NAME.match(root):
         raise _bad(text, "it must be the name of an output root, a colon and a folder")

@@ -17,6 +17,7 @@ from protocol.ledger.controls import control_facts
 from protocol.ledger.delivering import delivered_facts, delivery_due
 from protocol.ledger.facts import FrameEnded
 from protocol.ledger.held import HeldJob
+from protocol.ledger.inquiry import Known
 from protocol.ledger.keeper import as_versions
 from protocol.ledger.offers import first_bodies, submission_refusal
 from protocol.ledger.overview import view
@@ -58,8 +59,8 @@ class Ledger(Ownership):
         match event:
             case Booted():
                 return self._boot(event, now)
-            case SubmitAsked():
-                return self._submit(event, now)
+            case SubmitAsked(named=False):
+                return self.submit(event, now)
             case ControlAsked():
                 return self._control(event, now)
             case StreamReceived(sender, Facts() as facts):
@@ -160,7 +161,16 @@ class Ledger(Ownership):
 
     # accepting
 
-    def _submit(self, asked: SubmitAsked, now: Now) -> list[Output]:
+    def known(self, submitter: str, key: str, job: JobId) -> Known:
+        """What is known here of a submission."""
+        held = self._jobs.get(job)
+        holds = held is not None and held.fold.accepted is not None
+        said = held is not None and holds and held.owner == self._me and not held.is_unsaid
+        view = self.view(job) if said else self._heard.get(job)
+        return Known(self._keys.get((submitter, key)), job in self._deleted, holds, view)
+
+    def submit(self, asked: SubmitAsked, now: Now) -> list[Output]:
+        """Accept a job, unless its key says otherwise; one that a client has named comes from the inquiries."""
         spec_json = canonical(asked.spec)
         scene = asked.manifest.digest()
         job = job_id(submitter=asked.submitter, key=asked.key, spec_json=spec_json, scene=scene)
@@ -244,7 +254,8 @@ class Ledger(Ownership):
         if held is None or held.fold.accepted is None:
             return [Reply(asked.request, NotFound("no_such_job", f"this peer does not hold job {asked.job}"))]
         if held.owner != self._me:
-            message = f"the job's owner {held.fold.fence.peer[:8]} cannot be reached now, and only it may change the job"
+            owner = held.fold.fence.peer[:8]
+            message = f"the job's owner {owner} cannot be reached; a peer that holds the job takes it over soon: try again"
             return [Reply(asked.request, Unavailable("owner_unreachable", message, retry_after_s=5))]
         if asked.action == "delete":
             return self._delete(held, asked)

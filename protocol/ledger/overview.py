@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from protocol import limits
 from protocol.ids import PeerId
+from protocol.jobs.identity import key_hash
 from protocol.ledger.fold import JobFold
 from protocol.ledger.lifecycle import held_because, job_state, refusal
 from protocol.views import FINAL_STATES, Counts, FrameFiles, FrameState, FrameView, JobView, Reason
@@ -44,7 +45,7 @@ def view(fold: JobFold, activity: Activity, *, copies: int) -> JobView:
         started_ms=_started(fold, activity), finished_ms=fold.closed.wall_ms if fold.closed and is_final else None,
         copies=copies, only_on=accepted.only_on, version=fold.changes,
         destination=spec.destination or "", delivered=fold.delivered, conflicts=len(fold.conflicts),
-        generation=fold.highest,
+        generation=fold.highest, key=key_hash(accepted.submitter, accepted.key),
     )  # fmt: skip
 
 

@@ -213,6 +213,27 @@ class JobAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmissionQuery:
+    """A client submits `job` under `key`: do you know the one or the other?"""
+
+    ask: int
+    submitter: str
+    key: str
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionAnswer:
+    """`same`: `job` is known, and `summary` its owner's word once that was given; `other`: the key belongs to `job`, another one;
+    `deleted`: the job was, for good; `busy`: somebody else submits under this key at this moment."""
+
+    ask: int
+    verdict: Literal["unknown", "same", "other", "deleted", "busy"]
+    job: JobId | None
+    summary: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """The sender takes no more work and gives back what it has not begun."""
 
@@ -254,6 +275,8 @@ WorkMessage = (
     | CatalogDelta
     | JobQuery
     | JobAnswer
+    | SubmissionQuery
+    | SubmissionAnswer
     | Draining
     | AccessRoot
     | AccessRows

@@ -66,6 +66,8 @@ from protocol.wire.work import (
     Reported,
     Revoke,
     Steal,
+    SubmissionAnswer,
+    SubmissionQuery,
     Versions,
     Wake,
     WorkMessage,
@@ -93,6 +95,8 @@ JOB_ANSWER: Final = 50
 DRAINING: Final = 51
 ACCESS_ROOT: Final = 52
 ACCESS_ROWS: Final = 53
+SUBMISSION_QUERY: Final = 54
+SUBMISSION_ANSWER: Final = 55
 
 _raw = bytes.fromhex
 
@@ -171,6 +175,8 @@ WRITERS: Final[dict[type[Any], Callable[[Any], Row]]] = {
     Draining: lambda one: [DRAINING, one.state],
     AccessRoot: lambda one: [ACCESS_ROOT, list(one.buckets), one.reply],
     AccessRows: lambda one: [ACCESS_ROWS, [key_row(record) for record in one.rows]],
+    SubmissionQuery: lambda one: [SUBMISSION_QUERY, one.ask, one.submitter, one.key, _raw(one.job)],
+    SubmissionAnswer: lambda one: [SUBMISSION_ANSWER, one.ask, one.verdict, one.job and _raw(one.job), one.summary],
 }
 
 
@@ -323,6 +329,22 @@ def _summary(value: object) -> bytes:
     return blob(value, limits.CATALOG_VALUE_BYTES_MAX)
 
 
+def _read_submission(row: Row) -> SubmissionQuery:
+    submitter, key = text(row[2], limits.SUBMITTER_CHARS_MAX), text(row[3], limits.IDEMPOTENCY_KEY_CHARS_MAX)
+    return SubmissionQuery(uint(row[1]), submitter, key, _job(row[4]))
+
+
+def _read_known(row: Row) -> SubmissionAnswer:
+    verdict: Literal["unknown", "same", "other", "deleted", "busy"]
+    match row[2]:
+        case "unknown" | "same" | "other" | "deleted" | "busy" as verdict:
+            pass
+        case _:
+            raise Malformed("expected unknown, same, other, deleted or busy")
+    job, summary = None if row[3] is None else _job(row[3]), None if row[4] is None else _summary(row[4])
+    return SubmissionAnswer(uint(row[1]), verdict, job, summary)
+
+
 def _drain_state(value: object) -> Literal["draining", "active"]:
     if value == "draining":
         return "draining"
@@ -362,5 +384,7 @@ READERS: Final[dict[int, tuple[int, Callable[[Row], WorkMessage]]]] = {
     JOB_ANSWER: (3, _read_answer),
     DRAINING: (2, lambda row: Draining(_drain_state(row[1]))),
     ACCESS_ROOT: (3, lambda row: AccessRoot(_buckets(row[1]), flag(row[2]))),
+    SUBMISSION_QUERY: (5, _read_submission),
+    SUBMISSION_ANSWER: (5, _read_known),
     ACCESS_ROWS: (2, lambda row: AccessRows(items(row[1], limits.KEY_ROWS_PER_MESSAGE_MAX, key_from_row))),
 }

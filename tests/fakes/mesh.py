@@ -90,7 +90,7 @@ class FakeMesh:
         return peer_id(self.name)
 
     async def submit(
-        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False
+        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False, named: bool = False
     ) -> Submitted:
         if self.refusal is not None:
             raise self.refusal

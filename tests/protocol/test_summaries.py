@@ -16,7 +16,7 @@ from tests.protocol.making import ANNA, BEN, JOB, job_view
 FULL: JobView = replace(
     job_view(), frames=Counts(9, 1, 2, 3, 1, 2), progress=0.5, eta_s=12.5, error="it broke", labels=("room=7",), started_ms=5,
     waiting_because=(Reason("peers_busy", "x", "y", ANNA),), held_because=(Reason("missing_file", "x"),), finished_ms=6,
-    only_on=BEN, version=7, generation=3,
+    only_on=BEN, version=7, generation=3, key="0123456789abcdef",
 )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from tests.fakes.mesh import FakeMesh
 
 class InstantMesh(FakeMesh):
     async def submit(
-        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False
+        self, spec: JobSpec, manifest: Manifest, *, submitter: str, key: str, on_this_peer: bool = False, named: bool = False
     ) -> Submitted:
         submitted = await super().submit(spec, manifest, submitter=submitter, key=key, on_this_peer=on_this_peer)
         scene = manifest.files[0]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from protocol.jobs.identity import canonical, job_id
+from protocol.jobs.identity import canonical, job_id, key_hash
 from protocol.jobs.spec import JobSpec
 from tests.protocol.making import digest
 
@@ -28,3 +28,8 @@ def test_only_what_was_sent_is_written_in_one_order():
     assert json.loads(canonical(JobSpec(samples=4, frames="1-4"))) == {"frames": "1-4", "samples": 4}
     assert canonical(JobSpec(samples=4, frames="1-4")) == canonical(JobSpec(frames="1-4", samples=4))
     assert canonical(JobSpec(frames="1-4", priority=50)) != canonical(JobSpec(frames="1-4")), "said is not unsaid"
+
+
+def test_a_key_is_told_by_a_hash_of_its_own_submitter_and_text():
+    assert len({key_hash("a", "bc"), key_hash("ab", "c"), key_hash("a", "b"), key_hash("a", "bc ")}) == 4
+    assert len(key_hash("a", "b")) == 16
