@@ -92,6 +92,7 @@ class SubmitAsked:
     submitter: str
     key: str
     on_this_peer: bool = False  # POST /job: rendered here, refused when busy
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,6 @@ class ControlAsked:
     """A client steers a job. `frames` restricts a retry, `replaces` names the generation that it is to replace (None: each
     frame's own); `value` is the register's new value.
 
-    named: bool = False
     Back: Reply with `views.JobView`."""
 
     request: RequestId
