@@ -188,10 +188,19 @@ class Ledger(Ownership):
         bodies = first_bodies(asked, spec_json, now, me=self._me)
         digests = tuple(entry.digest for entry in asked.manifest.files)
         outputs: list[Output] = [PinBlobs(job, digests)] if digests else []
-        outputs.extend(self._append(held, bodies, now))
+        outputs.extend(self._again(held, now) if job in self._written else self._append(held, bodies, now))
         if held.owner != self._me:  # facts of a greater owner came before the job's acceptance did
             return [*outputs, Reply(asked.request, owner_elsewhere(held.owner))]
         return [*outputs, *self._promise(held, asked.request, now, submits=True, created=True)]
+
+    def _again(self, held: HeldJob, now: Now) -> list[Output]:
+        """A job that this run has given up is accepted after all. Others may hold what was written of it then, under numbers that
+        must not mean anything else: the very same facts are written again."""
+        written = self._written.pop(held.fold.job)
+        for fact in written:
+            held.fold.add(fact)
+        self._wake_rounds(now)
+        return [Persist(tuple(PutFact(fact) for fact in written)), *self._push_all(held)]
 
     def _submit_elsewhere(self, held: HeldJob | None, job: JobId, request: RequestId) -> list[Output]:
         """The same submission as one that another peer has accepted: its word is passed on, or it is reminded of the job."""
@@ -357,8 +366,11 @@ class Ledger(Ownership):
         if list(held.fold.owners) != [self._me]:  # another peer has accepted it too, and may have said so
             return [*outputs, *self._after_change(held, now)]
         self._given_up[held.fold.job] = held.fold.fence
+        self._written[held.fold.job] = tuple(held.fold.log.get(self._author, ()))
         while len(self._given_up) > limits.GIVEN_UP_MAX:
-            del self._given_up[next(iter(self._given_up))]
+            oldest = next(iter(self._given_up))
+            del self._given_up[oldest]
+            self._written.pop(oldest, None)
         outputs.extend(Send(peer, work.ForgetJob(held.fold.job, held.fold.fence)) for peer in self._replicas.others())
         return [*outputs, *self._forget(held, deleted=False)]
 

@@ -67,6 +67,7 @@ class Ownership:
         self._replicas = Replicas(me=me, host=host, run_epoch=run_epoch, count=replicas)
         self._succession = Succession(me=me)
         self._given_up: dict[JobId, Fence] = {}  # never acknowledged by this run
+        self._written: dict[JobId, tuple[Fact, ...]] = {}  # what it wrote of them: no number is used twice
         self._round_at: float | None = None
 
     def fold(self, job: JobId) -> JobFold | None:

@@ -148,6 +148,20 @@ def test_what_cannot_be_stored_in_time_is_refused_openly_and_forgotten_everywher
     assert [send.peer for send in book.take(Send) if isinstance(send.message, work.ForgetJob)] == [ANNA]
 
 
+def test_a_job_that_was_given_up_and_comes_again_is_written_with_the_very_same_facts():
+    """A replica may hold the first ones still: one number means one fact, for ever."""
+    book = submit(begin(ANNA))
+    first = persisted(book)
+    book.forget().wait(limits.ACCEPT_S + 2 * limits.LEDGER_ROUND_S).forget()
+    submit(book)
+    assert persisted(book)[: len(first)] == first
+    (job,) = book.machine._jobs
+    assert [fact for send in book.take(Send) if isinstance(send.message, Facts) for fact in send.message.facts] == first
+    confirm(book, ANNA, job)
+    assert book.expect(Reply).value.copies == 2
+    assert not book.machine._written
+
+
 def test_a_job_that_another_peer_has_accepted_too_is_not_forgotten():
     book = submit(begin(ANNA))
     (job,) = book.machine._jobs
