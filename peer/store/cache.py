@@ -56,7 +56,18 @@ class CacheIndex:
             self._cached_bytes += 0 if digest in self._pinned else size
         self._sizes.move_to_end(digest)
         if fresh:
+            self._forget_stale()
+            self._fresh_until.pop(digest, None)  # the dictionary is in the order of its moments
             self._fresh_until[digest] = self._clock() + self._grace_s
+
+    def _forget_stale(self) -> None:
+        """Drop moments that have passed, oldest first: a peer takes in blobs for months."""
+        now = self._clock()
+        while self._fresh_until:
+            oldest = next(iter(self._fresh_until))
+            if self._fresh_until[oldest] > now:
+                return
+            del self._fresh_until[oldest]
 
     def remove(self, digest: Digest) -> None:
         """A blob is gone; pins on it stay and count again when it returns."""

@@ -18,7 +18,7 @@ import msgpack
 
 from protocol import limits
 from protocol.errors import Invalid, Malformed
-from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId, is_hex
+from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId, is_hex, shared
 from protocol.jobs.foreign import file_name, frames_text, register_value, spec_text
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, make_manifest
 from protocol.jobs.results import Failure, FailureClass, FrameResult, Inspection, Output, SceneWarning, WarningClass
@@ -99,8 +99,8 @@ def fact_from_wire(value: object) -> Fact:
     """The fact in an unpacked message. Raises `Malformed`."""
     job, author, seq, body = _list(value, 4)
     return Fact(
-        job=JobId(_hex(job, JOB_BYTES)),
-        author=AuthorId(_hex(author, AUTHOR_BYTES)),
+        job=JobId(shared(_hex(job, JOB_BYTES))),
+        author=AuthorId(shared(_hex(author, AUTHOR_BYTES))),
         seq=_int(seq, 1, SEQ_MAX),
         body=body_from_wire(body),
     )
@@ -341,7 +341,7 @@ def result_from_wire(value: object) -> FrameResult:
         outputs=outputs,
         failure=failure,
         seconds=_float(seconds),
-        device=_text(device, limits.TEXT_CHARS_MAX),
+        device=shared(_text(device, limits.TEXT_CHARS_MAX)),
         log=None if log is None else _digest(_list(log, 2)[0]),
         log_size=0 if log is None else _int(_list(log, 2)[1], 0, limits.SCENE_BYTES_MAX),
     )
@@ -350,7 +350,7 @@ def result_from_wire(value: object) -> FrameResult:
 def _output(value: object) -> Output:
     role, name, digest, pixel_hash, size, width, height, channels, format_ = _list(value, 9)
     return Output(
-        role=_text(role, limits.TEXT_CHARS_MAX),
+        role=shared(_text(role, limits.TEXT_CHARS_MAX)),
         name=file_name(name),
         digest=_digest(digest),
         pixel_hash=_hex(pixel_hash, DIGEST_BYTES),
@@ -358,7 +358,7 @@ def _output(value: object) -> Output:
         width=_int(width, 0, limits.PIXELS_PER_SIDE_MAX),
         height=_int(height, 0, limits.PIXELS_PER_SIDE_MAX),
         channels=_int(channels, 0, limits.PIXELS_PER_SIDE_MAX),
-        format=_text(format_, limits.TEXT_CHARS_MAX),
+        format=shared(_text(format_, limits.TEXT_CHARS_MAX)),
     )
 
 
@@ -468,7 +468,7 @@ def _hex(value: object, length: int) -> str:
 
 
 def _peer(value: object) -> PeerId:
-    return PeerId(_hex(value, PEER_BYTES))
+    return PeerId(shared(_hex(value, PEER_BYTES)))
 
 
 def _digest(value: object) -> Digest:

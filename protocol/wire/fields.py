@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from protocol import limits
 from protocol.errors import Malformed
-from protocol.ids import Address, AttemptId, Fence, PeerId
+from protocol.ids import Address, AttemptId, Fence, PeerId, shared
 
 Row = list[Any]  # what msgpack carries: nested lists of int, float, bool, str, bytes and None
 ItemT = TypeVar("ItemT")
@@ -81,10 +81,10 @@ def hexadecimal(value: object, length: int) -> str:
 
 
 def peer(value: object) -> PeerId:
-    """A peer id."""
+    """A peer id, the same text object for the same id: a fact of each frame names several."""
     if type(value) is not bytes or len(value) != PEER_BYTES:
         raise Malformed(f"expected a peer id of {PEER_BYTES} bytes")
-    return PeerId(value.hex())
+    return PeerId(shared(value.hex()))
 
 
 def sequence(value: object, least: int, most: int) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.ids import Address, AttemptId, Fence, PeerId, is_hex
+from protocol.ids import Address, AttemptId, Fence, PeerId, is_hex, shared
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,7 @@ def test_attempts_are_ordered_by_epoch_owner_and_counter():
 
 def test_an_address_is_written_as_people_type_it():
     assert [str(Address("10.0.0.1", 7700)), str(Address("fd00::1", 7700))] == ["10.0.0.1:7700", "[fd00::1]:7700"]
+
+
+def test_equal_texts_are_one_object():
+    assert shared("".join(["ab"] * 32)) is shared("".join(["abab"] * 16))

@@ -91,3 +91,17 @@ def test_the_count_of_cached_bytes_and_the_protection_agree_with_a_model(steps: 
         assert cache.cached_bytes == sum(BLOBS.index(one) + 1 for one in here - pinned)
         free = {one for one in here - pinned if not used[one]}
         assert set(cache.victims(10**9, spared=NONE)) == free
+
+
+def test_moments_of_grace_are_forgotten_once_they_have_passed():
+    clock = Clock()
+    cache = CacheIndex(grace_s=5.0, clock=clock)
+    cache.add(BLOBS[0], 10)
+    cache.add(BLOBS[1], 10)
+    clock.now = 3.0
+    cache.add(BLOBS[0], 10)
+    clock.now = 6.0
+    cache.add(BLOBS[2], 10)
+    assert list(cache._fresh_until) == [BLOBS[0], BLOBS[2]]
+    assert cache.is_protected(BLOBS[0])
+    assert not cache.is_protected(BLOBS[1])
