@@ -76,6 +76,7 @@ from protocol.events import (
     GraceEnded,
     LoopLagged,
     SeedsFound,
+    StreamBroken,
     StreamFailed,
     StreamReceived,
 )
@@ -156,9 +157,11 @@ class Daemon:
         )
         stack.push_async_callback(datagrams.close)
         await datagrams.listen(settings.bind, door.address.port)
-        client = await stack.enter_async_context(MeshClient(keys.certificates, on_failed=inbox.failed))
+        client = await stack.enter_async_context(MeshClient(keys.certificates, on_failed=inbox.failed, on_broken=inbox.broken))
         api = _LateHandler()
-        server = MeshServer(keys.certificates, store.blobs, inbox.message, on_drop=drop.streams, api=api)
+        server = MeshServer(
+            keys.certificates, store.blobs, inbox.message, on_drop=drop.streams, on_broken=inbox.broken, api=api
+        )  # fmt: skip
         stack.push_async_callback(server.close)
         wanted = settings.mesh_port or (door.address.port + 1 if door.address.port < 65_535 else 0)
         mesh_address = await server.listen(settings.bind, wanted, or_any=settings.mesh_port is None)
@@ -457,6 +460,10 @@ class _Inbox:
     def failed(self, peer: PeerId, message: WorkMessage | GossipMessage, refused: bool) -> None:
         if self.engine is not None:
             self.engine.tell(StreamFailed(peer, message, refused))
+
+    def broken(self, peer: PeerId) -> None:
+        if self.engine is not None:
+            self.engine.offer(StreamBroken(peer))
 
 
 class _DropCounter:

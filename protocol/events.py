@@ -65,6 +65,13 @@ class StreamFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamBroken:
+    """A connection with a peer was refused, reset or cut without a goodbye, as when its process ends: no message says so."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class SeedsFound:
     """Candidates: gossip addresses, perhaps our own, perhaps nobody's. `lasting` ones were given by hand; discovery's are not,
     for whoever is on the network can make some up."""
@@ -292,6 +299,7 @@ Event = (
     | DatagramUnsent
     | StreamReceived
     | StreamFailed
+    | StreamBroken
     | SeedsFound
     | LoopLagged
     | SubmitAsked

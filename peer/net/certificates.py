@@ -124,6 +124,7 @@ class PeerTLS(ssl.SSLObject):
 
     peer_id: PeerId | None = None
     issuer: str = ""  # the name of the authority that the handshake has traced the other side's certificate to
+    parted: bool = False  # one of the two has said that it ends the connection (close_notify); a process that is killed does not
 
     def do_handshake(self) -> None:
         """As in `ssl.SSLObject`; then reads who it is. Raises `WrongPeer`, `ssl.SSLError`."""
@@ -134,6 +135,11 @@ class PeerTLS(ssl.SSLObject):
         expected = peer_named(self.server_hostname or "")
         if expected != found:
             raise WrongPeer(f"peer {found[:16]} answered where {(expected or 'nobody')[:16]} was expected")
+
+    def unwrap(self) -> None:
+        """As in `ssl.SSLObject`: our own goodbye, also in answer to the other side's. asyncio says none to a bare end."""
+        self.parted = True
+        super().unwrap()
 
     def _read_peer(self) -> PeerId:
         certificate = self.getpeercert(binary_form=True)

@@ -12,6 +12,7 @@ import io
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 from yarl import URL
@@ -57,21 +58,27 @@ class Forwarded:
     status: int
     headers: tuple[tuple[str, str], ...]
     _content: aiohttp.StreamReader
+    _on_fault: Callable[[BaseException], None]
 
     async def read(self) -> bytes:
         """The next piece of the body as it comes, empty at its end. Raises `Unavailable` (`peer_lost`) when it breaks off."""
         try:
             return await self._content.readany()
         except FAULTS as error:
+            self._on_fault(error)
             raise Unavailable("peer_lost", f"The peer that has the answer broke off: {describe(error)}") from error
 
 
 class MeshClient:
     """Invariants: owns its tasks and its session; nothing is called back after `close`; no outbox outlives its use."""
 
-    def __init__(self, certificates: MeshCertificates, *, on_failed: OnFailed) -> None:
-        """Needs a running loop. `on_failed(peer, message, refused)` may be called from within `send`."""
+    def __init__(
+        self, certificates: MeshCertificates, *, on_failed: OnFailed, on_broken: Callable[[PeerId], None] = lambda peer: None
+    ) -> None:
+        """Needs a running loop. `on_failed(peer, message, refused)` may be called from within `send`. `on_broken(peer)` hears of
+        fetches and forwarded requests whose connection was refused or broke: perhaps the peer's process is gone."""
         self._on_failed = on_failed
+        self._on_broken = on_broken
         self._outboxes: dict[tuple[PeerId, bool], Outbox[StreamMessage]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._seeds: dict[Address, asyncio.Task[Outcome]] = {}
@@ -159,10 +166,15 @@ class MeshClient:
                 allow_redirects=False,
             )
         except FAULTS as error:
+            self._perhaps_broken(peer, error)
             raise TransferFailed(describe(error)) from error
         async with response:
             _check_blob_head(response, start=start, size=size)
-            await _copy(response.content, sink)
+            try:
+                await _copy(response.content, sink)
+            except TransferFailed as failure:
+                self._perhaps_broken(peer, failure.__cause__)
+                raise
 
     @asynccontextmanager
     async def request_api(
@@ -198,12 +210,18 @@ class MeshClient:
         try:
             response = await request
         except FAULTS as error:
+            self._perhaps_broken(peer, error)
             raise Unavailable("peer_unreachable", f"Peer {peer[:16]} at {address} does not answer: {describe(error)}") from error
         else:
             async with response:
-                yield Forwarded(response.status, end_to_end(tuple(response.headers.items())), response.content)
+                shown = end_to_end(tuple(response.headers.items()))
+                yield Forwarded(response.status, shown, response.content, partial(self._perhaps_broken, peer))
         finally:
             self._forwards -= 1
+
+    def _perhaps_broken(self, peer: PeerId, fault: BaseException | None) -> None:
+        if is_broken(fault) and not self._session.closed:
+            self._on_broken(peer)
 
     async def close(self) -> None:
         """End every task and connection. What waits is not delivered and not reported; `flush` first to say goodbye."""
@@ -259,6 +277,12 @@ def is_refused(error: BaseException) -> bool:
     return isinstance(cause, OSError) and cause.errno == errno.ECONNREFUSED
 
 
+def is_broken(error: BaseException | None) -> bool:
+    """Whether a connection was refused, reset or cut, as when a process ends. Silence is not that, nor a wrong certificate."""
+    broken = aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | ConnectionError
+    return isinstance(error, broken) and not isinstance(error, TimeoutError | aiohttp.ClientSSLError)
+
+
 def end_to_end(headers: Headers) -> tuple[tuple[str, str], ...]:
     """The headers that are meant for the far end (RFC 9110, section 7.6.1)."""
     named = {token.strip().lower() for key, value in headers if key.lower() == "connection" for token in value.split(",")}
@@ -276,7 +300,7 @@ def _outcome(response: aiohttp.ClientResponse) -> Outcome:
     if response.status == 200:
         return Delivered()
     taken = response.headers.get(TAKEN_HEADER, "")
-    if response.status == 503 and taken.isascii() and taken.isdecimal():
+    if response.status == 503 and taken.isascii() and taken.isdecimal() and len(taken) < 7:  # a post holds far fewer
         return PushedBack(int(taken))
     return Undelivered(refused=False, reason=f"answered {response.status}")
 

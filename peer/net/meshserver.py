@@ -49,17 +49,20 @@ class MeshServer:
         on_message: OnMessage,
         *,
         on_drop: OnDrop,
+        on_broken: Callable[[PeerId], None] = lambda peer: None,
         api: ApiHandler | None = None,
     ) -> None:
         """`on_message(sender, message)` returns False when the inbox is full: the sender is told and tries again.
 
-        `on_drop(reason, n)` counts messages that say nothing (`malformed`). `api` serves `/mesh/v1/api/...` on behalf of a
+        `on_drop(reason, n)` counts messages that say nothing (`malformed`). `on_broken(peer)` hears of a connection that was
+        lost without a goodbye: perhaps the peer's process is gone. `api` serves `/mesh/v1/api/...` on behalf of a
         peer, whose certificate has proven it: it may trust the caller's identity headers.
         """
         self._certificates = certificates
         self._blobs = blobs
         self._on_message = on_message
         self._on_drop = on_drop
+        self._on_broken = on_broken
         self._api = api
         self._runner = web.AppRunner(
             self._application(),
@@ -76,8 +79,22 @@ class MeshServer:
         Raises `Unavailable` (`port_taken`, `address_unusable`)."""
         self._sock = bind_stream(host, port, or_any=or_any)
         await self._runner.setup()
+        self._watch(self._runner.server)
         self._listener = await self._accept(self._sock)
         return Address(*self._sock.getsockname()[:2])
+
+    def _watch(self, served: web.Server | None) -> None:
+        """Hear of each connection's end from where aiohttp counts its connections: a handler sees its own request's end alone."""
+        assert served is not None
+        forget = served.connection_lost
+
+        def lost(handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+            tls = None if handler.transport is None else handler.transport.get_extra_info("ssl_object")
+            forget(handler, exc)
+            if isinstance(tls, PeerTLS) and tls.peer_id is not None and not tls.parted and self._listener is not None:
+                self._on_broken(tls.peer_id)
+
+        served.connection_lost = lost  # type: ignore[method-assign]
 
     async def _accept(self, sock: socket.socket) -> asyncio.Server:
         """Serve what arrives at the socket by the certificates of now; the socket itself stays ours."""
@@ -102,16 +119,16 @@ class MeshServer:
         for connection in list(self._runner.server.connections) if self._runner.server is not None else ():
             tls = connection.transport.get_extra_info("ssl_object") if connection.transport is not None else None
             if connection.transport is not None and isinstance(tls, PeerTLS) and tls.issuer not in certificates.issuers:
-                connection.transport.abort()
+                _cut(connection.transport)
 
     async def close(self) -> None:
         """Stop listening, let requests end for `MESH_SHUTDOWN_S`, then cut them off."""
-        if self._listener is not None:
-            self._listener.close()
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            listener.close()
         await self._runner.cleanup()
-        if self._listener is not None:
-            await self._listener.wait_closed()
-            self._listener = None
+        if listener is not None:
+            await listener.wait_closed()
         if self._sock is not None:
             self._sock.close()
             self._sock = None
@@ -174,7 +191,8 @@ class MeshServer:
         except (NotFound, Corrupt, StoreBroken, OSError):
             # The head has been sent: the only honest answer left is to break off, so that the other side sees it.
             self._on_drop("blob_broken_off", 1)
-            _cut(request)
+            if request.transport is not None:
+                _cut(request.transport)
         finally:
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()
@@ -235,6 +253,9 @@ def _blob_head(request: web.Request, digest: Digest, *, start: int, end: int, si
     return response
 
 
-def _cut(request: web.Request) -> None:
-    if request.transport is not None:
-        request.transport.abort()
+def _cut(transport: asyncio.Transport) -> None:
+    """End a connection at once, so that the other side sees that something is wrong. It is not the other side's doing."""
+    tls = transport.get_extra_info("ssl_object")
+    if isinstance(tls, PeerTLS):
+        tls.parted = True
+    transport.abort()

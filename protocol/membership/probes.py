@@ -103,11 +103,24 @@ class Prober:
             self.probe(member, now_s)
 
     def stream_failed(self, peer: PeerId, now_s: float, *, refused: bool) -> None:
-        """A stream that was not a ping broke: look at once, at most once per interval."""
-        member = self._ctx.members.get(peer)
-        if member is not None and member.up and now_s - member.probed_extra_s >= self._ctx.options.probe_interval_s:
-            member.probed_extra_s = now_s
+        """A message that was no ping was not delivered: look at once, at most once per interval."""
+        member = self._to_probe_extra(peer, now_s)
+        if member is not None:
             self.probe(member, now_s, refused=refused)
+
+    def stream_broken(self, peer: PeerId, now_s: float) -> None:
+        """A connection with `peer` was refused, reset or cut: look at once, over a stream too, for its process may be gone."""
+        member = self._to_probe_extra(peer, now_s)
+        if member is not None:
+            self.verify(peer, now_s)
+
+    def _to_probe_extra(self, peer: PeerId, now_s: float) -> Member | None:
+        """A member that is up, unless it was probed out of turn within this interval."""
+        member = self._ctx.members.get(peer)
+        if member is None or not member.up or now_s - member.probed_extra_s < self._ctx.options.probe_interval_s:
+            return None
+        member.probed_extra_s = now_s
+        return member
 
     def _next(self, now_s: float) -> None:
         peer = self._rotation.next(self._is_wanted)

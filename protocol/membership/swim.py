@@ -28,6 +28,7 @@ from protocol.events import (
     LoopLagged,
     PingAsked,
     SeedsFound,
+    StreamBroken,
     StreamFailed,
     StreamReceived,
     UndrainAsked,
@@ -166,6 +167,8 @@ class Swim:
                 self._stream(event, now_s)
             case StreamFailed():
                 self._stream_failed(event, now_s)
+            case StreamBroken(peer):
+                self._prober.stream_broken(peer, now_s)
             case SeedsFound():
                 self._healing.found(event.addresses, now_s, lasting=event.lasting)
             case LoopLagged():

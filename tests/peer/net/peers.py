@@ -73,6 +73,7 @@ class MeshPeer:
     received: list[tuple[PeerId, object]] = field(default_factory=list)
     failed: list[tuple[PeerId, object, bool]] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    broken: list[PeerId] = field(default_factory=list)
     room: int = 10**9
     address: Address = field(init=False)
     client: MeshClient = field(init=False)
@@ -106,8 +107,10 @@ async def mesh_peer(
 ) -> AsyncIterator[MeshPeer]:
     """A peer that listens on a free loopback port."""
     peer = MeshPeer(certificates)
-    peer.client = MeshClient(certificates, on_failed=peer.fail)
-    peer.server = MeshServer(certificates, cast(Blobs, blobs or HeldBlobs()), peer.take, on_drop=peer.drop, api=api)
+    peer.client = MeshClient(certificates, on_failed=peer.fail, on_broken=peer.broken.append)
+    peer.server = MeshServer(
+        certificates, cast(Blobs, blobs or HeldBlobs()), peer.take, on_drop=peer.drop, on_broken=peer.broken.append, api=api
+    )
     peer.address = await peer.server.listen("127.0.0.1", 0)
     try:
         yield peer

@@ -20,7 +20,7 @@ from peer.net.meshserver import MeshServer
 from peer.net.sockets import bind_stream
 from protocol.errors import Unavailable
 from protocol.ids import Address, Digest, PeerId
-from protocol.limits import OUTBOX_MESSAGES_PER_PEER_MAX
+from protocol.limits import BLOB_CHUNK_BYTES, OUTBOX_MESSAGES_PER_PEER_MAX
 from protocol.wire.gossip import StreamAck
 from protocol.wire.seal import MeshKey
 from protocol.wire.work import JobAnswer
@@ -438,6 +438,48 @@ def test_only_the_hosts_own_answer_counts_as_refused():
     assert meshclient.is_refused(ConnectionRefusedError(111, "refused"))
     for error in (TimeoutError(), ConnectionResetError(104, "reset"), socket.gaierror(-2, "unknown"), aiohttp.ClientError()):
         assert not meshclient.is_refused(error)
+
+
+# ---- connections that break -------------------------------------------------------------------------------------------
+
+
+async def _fetch(client: MeshClient, holder: PeerId, address: Address, digest: Digest, size: int) -> None:
+    with pytest.raises(TransferFailed):
+        await client.copy_blob(holder, address, digest, start=0, size=size, sink=_into(bytearray()))
+
+
+async def test_a_refused_fetch_or_forward_is_told_as_a_broken_connection(ann: MeshPeer):
+    with bind_stream("127.0.0.1", 0) as sock:
+        nowhere = Address(*sock.getsockname())
+    gone, away = PeerId("d" * 64), PeerId("e" * 64)
+    await _fetch(ann.client, gone, nowhere, Digest("0" * 64), 4)
+    with pytest.raises(Unavailable):
+        async with ann.client.request_api(away, nowhere, method="GET", path="x"):
+            pass
+    assert ann.broken == [gone, away]
+
+
+async def test_a_blob_or_an_answer_that_breaks_off_is_told_too(ann: MeshPeer, bob: MeshPeer, tmp_path: Path):
+    blobs = HeldBlobs(bytes(8 * BLOB_CHUNK_BYTES), cut_at=[BLOB_CHUNK_BYTES])
+    async with mesh_peer(certificates_in(tmp_path / "failing"), blobs=blobs) as holder:
+        await _fetch(ann.client, holder.id, holder.address, next(iter(blobs.contents)), 8 * BLOB_CHUNK_BYTES)
+        assert ann.broken == [holder.id]
+    async with ann.client.request_api(bob.id, bob.address, method="POST", path="x", body=_pieces(b"break")) as reply:
+        with pytest.raises(Unavailable):
+            await _whole(reply)
+    assert ann.broken == [holder.id, bob.id]
+
+
+async def test_silence_a_refusal_in_words_and_a_wrong_peer_are_no_broken_connection(
+    ann: MeshPeer, bob: MeshPeer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(meshclient, "CONNECT_S", 0.2)
+    await _fetch(ann.client, bob.id, bob.address, Digest("0" * 64), 4)  # not held
+    await _fetch(ann.client, PeerId("e" * 64), bob.address, Digest("0" * 64), 4)
+    with bind_stream("127.0.0.1", 0) as silent:
+        silent.listen()
+        await _fetch(ann.client, PeerId("d" * 64), Address(*silent.getsockname()), Digest("0" * 64), 4)
+    assert ann.broken == []
 
 
 # ---- seeds ------------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import datetime as dt
 import logging
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,7 +13,10 @@ import aiohttp
 import blake3
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
+from peer.net import meshclient
 from peer.net.batches import join
 from peer.net.certificates import MeshCertificates, name_of
 from peer.net.meshserver import MeshServer
@@ -23,6 +27,7 @@ from protocol.ids import PeerId
 from protocol.limits import BLOB_CHUNK_BYTES, POST_BYTES_MAX
 from protocol.wire.codec import encode
 from protocol.wire.seal import MeshKey
+from tests.fuzzing import examples
 from tests.peer.net.peers import OTHER_KEY, OTHER_NAME, HeldBlobs, MeshPeer, certificates_in, mesh_peer, wake
 from tests.waiting import wait_until
 
@@ -129,6 +134,23 @@ async def test_a_range_comes_as_asked(host: MeshPeer, session: aiohttp.ClientSes
     status, body, headers = await get(session, host, Range=asked)
     assert (status, body) == (206, CONTENT[start:end])
     assert headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(CONTENT)}"
+
+
+@examples(60)
+@given(
+    st.text("bytes=0123456789-, ", max_size=16)
+    | st.sampled_from(
+        ["bytes=-0", "bytes=" + "9" * 4_500 + "-", "bytes=0-" + "9" * 4_500, "bytes=\u0660-\u0661", "bytes=0-0,1-1"]
+    )
+)
+async def test_any_range_gives_bytes_of_the_blob_or_is_refused(host: MeshPeer, session: aiohttp.ClientSession, asked: str):
+    status, body, headers = await get(session, host, Range=asked)
+    if status == 416:
+        assert headers["Content-Range"] == f"bytes */{len(CONTENT)}"
+        return
+    start = int(headers["Content-Range"].split()[1].partition("-")[0])
+    assert (status, body) == (206, CONTENT[start : start + len(body)])
+    assert headers["Content-Range"] == f"bytes {start}-{start + len(body) - 1}/{len(CONTENT)}"
 
 
 @pytest.mark.parametrize("asked", [f"bytes={len(CONTENT)}-", "bytes=9-3", "lines=1-2", "bytes=a-b"])
@@ -273,3 +295,74 @@ async def test_a_caller_that_goes_away_in_mid_body_is_nothing_to_complain_of(
     writer.transport.abort()
     await wait_until(handling.done)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+# ---- connections that end ---------------------------------------------------------------------------------------------
+
+
+async def connected(host: MeshPeer, caller: MeshCertificates) -> asyncio.StreamWriter:
+    """A caller whose connection is open and idle: one request has been answered."""
+    where = (host.address.host, host.address.port)
+    reader, writer = await asyncio.open_connection(*where, ssl=caller.client_context(), server_hostname=name_of(host.id))
+    writer.write(b"POST /mesh/v1/messages HTTP/1.1\r\nHost: peer\r\nContent-Length: 0\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    return writer
+
+
+def connections(host: MeshPeer) -> int:
+    served = host.server._runner.server
+    return 0 if served is None else len(served.connections)
+
+
+async def test_a_connection_that_ends_without_a_goodbye_is_told_with_whose_it_was(host: MeshPeer, caller: MeshCertificates):
+    writer = await connected(host, caller)
+    writer.transport.abort()  # what is seen of a process that was killed
+    await wait_until(lambda: host.broken == [caller.identity.peer_id])
+
+
+async def test_a_connection_that_is_reset_is_told_too(host: MeshPeer, caller: MeshCertificates):
+    writer = await connected(host, caller)
+    bare = writer.get_extra_info("socket")
+    bare.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+    await wait_until(lambda: host.broken == [caller.identity.peer_id])
+
+
+async def test_a_connection_that_is_ended_with_a_goodbye_is_nobody_s_trouble(host: MeshPeer, caller: MeshCertificates):
+    writer = await connected(host, caller)
+    writer.close()
+    await wait_until(lambda: connections(host) == 0)
+    await writer.wait_closed()
+    assert host.broken == []
+
+
+async def test_idle_connections_of_a_client_end_with_a_goodbye(host: MeshPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(meshclient, "MESH_CLIENT_KEEPALIVE_S", 0.2)
+    async with mesh_peer(certificates_in(tmp_path / "idle")) as idle:
+        idle.client.send(host.id, host.address, wake(1))
+        assert await idle.client.flush(30)
+        assert connections(host) == 1
+        await wait_until(lambda: connections(host) == 0)
+        assert host.broken == []
+
+
+async def test_what_this_side_cuts_off_and_its_own_end_are_not_told(tmp_path: Path, caller: MeshCertificates):
+    certificates = certificates_in(tmp_path / "host")
+    async with mesh_peer(certificates) as host:
+        writer = await connected(host, caller)
+        await host.server.use(certificates_in(tmp_path / "host", mesh=OTHER_KEY))  # the caller's certificate counts no more
+        await wait_until(lambda: connections(host) == 0)
+        writer.close()
+        await host.server.use(certificates)
+        last = await connected(host, caller)
+        await host.server.close()
+        last.close()
+        assert host.broken == []
+
+
+async def test_a_stranger_s_connection_that_breaks_says_nothing(host: MeshPeer):
+    with socket.create_connection((host.address.host, host.address.port)) as stranger:
+        stranger.sendall(b"\x16\x03\x01")
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await wait_until(lambda: connections(host) == 0)
+    assert host.broken == []

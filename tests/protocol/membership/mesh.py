@@ -17,7 +17,7 @@ from protocol.kernel import Now
 from protocol.membership.options import LAN, SwimOptions
 from protocol.membership.swim import Swim
 from protocol.records import DropValue, PutValue
-from protocol.signals import MemberChanged
+from protocol.signals import MemberChanged, MemberForgotten
 from protocol.wire import codec
 from protocol.wire.seal import Dropped, KeyRing, MeshKey, Opener, Sealer
 
@@ -201,6 +201,8 @@ class Mesh:
                     peer.replies.append(effect.value)
                 case MemberChanged():
                     peer.changes.append(effect)
+                case MemberForgotten():
+                    self.happened["members forgotten"] += 1
                 case _:
                     raise AssertionError(effect)
         due_s = peer.swim.next_deadline()

@@ -9,7 +9,7 @@ from statistics import median
 import pytest
 
 from protocol.effects import Notice
-from protocol.events import DrainAsked
+from protocol.events import DrainAsked, StreamBroken
 from protocol.ids import Address
 from protocol.membership.options import LAN
 from protocol.wire.seal import Dropped
@@ -61,6 +61,29 @@ def test_a_killed_process_whose_host_refuses_is_known_to_all_soon(count: int, wi
         known_s = mesh.run_until(lambda mesh=mesh: everybody_says(mesh, count - 1, "dead"), 60)  # type: ignore[misc]
         assert known_s is not None, seed
         assert known_s < within_s, seed
+
+
+@pytest.mark.parametrize(("count", "within_s"), [(3, 1.6), (5, 1.0), (20, 1.0)])
+def test_a_killed_process_whose_connections_break_is_known_sooner_than_the_probe_cycle_comes_to_it(
+    count: int, within_s: float
+) -> None:
+    for seed in range(4):
+        mesh = Mesh(seed=seed).start_many(count, settle_s=20 + seed * 0.3)
+        mesh.kill(count - 1)
+        for other in (0, 1):  # so many had a connection with it
+            mesh.feed(other, StreamBroken(peer_id(count - 1)))
+        known_s = mesh.run_until(lambda mesh=mesh: everybody_says(mesh, count - 1, "dead"), 60)  # type: ignore[misc]
+        assert known_s is not None, seed
+        assert known_s < within_s, seed
+
+
+def test_connections_that_break_between_the_living_lead_to_no_accusation() -> None:
+    mesh = Mesh().start_many(5)
+    for second in range(60):
+        mesh.feed(second % 5, StreamBroken(peer_id((second + 1) % 5)))
+        mesh.run(1)
+    assert mesh.all_alive()
+    assert false_accusations(mesh, of="member_suspected") == []
 
 
 @pytest.mark.parametrize(("count", "within_s"), [(2, 7.0), (5, 9.0), (20, 10.0)])

@@ -4,10 +4,11 @@ import pytest
 
 from protocol import limits
 from protocol.effects import Notice, SendStream
-from protocol.events import DatagramUnsent, LoopLagged, StreamFailed
+from protocol.events import DatagramUnsent, LoopLagged, StreamBroken, StreamFailed
 from protocol.ids import PeerId
+from protocol.membership.options import LAN
 from protocol.signals import MemberChanged
-from protocol.wire.gossip import Ack, Dead, Nack, Ping, PingReq, PushPull, StreamAck, StreamPing, Suspect
+from protocol.wire.gossip import Ack, Dead, Left, Nack, Ping, PingReq, PushPull, StreamAck, StreamPing, Suspect
 from tests.protocol.membership.rig import (
     ME,
     A,
@@ -247,3 +248,55 @@ def test_a_stream_ping_is_answered_even_to_a_stranger_and_only_about_itself() ->
     (answered,) = book.take(SendStream)
     assert (answered.peer, answered.address.port, answered.message) == (B, 7_001, StreamAck(5))
     assert answered.urgent
+
+
+# ---- broken connections ------------------------------------------------------------------------------------------
+
+
+def asked_by_stream(book: Talk, peer: PeerId) -> list[StreamPing]:
+    return [one.message for one in book.take(SendStream, peer=peer) if isinstance(one.message, StreamPing)]
+
+
+def test_a_broken_connection_leads_to_a_probe_by_datagram_and_stream_at_once_but_not_twice() -> None:
+    book = knowing(A, B)
+    book.feed(StreamBroken(A), StreamBroken(A))
+    (ping,) = sent(book, Ping, to=A)
+    assert [one.seq for one in asked_by_stream(book, A)] == [ping.seq]
+    answer(book, A, ping).forget()
+    book.feed(StreamBroken(A), StreamFailed(A, PushPull((), (), False), refused=False))
+    assert (sent(book, Ping, to=A), asked_by_stream(book, A)) == ([], [])
+    assert state(book, A) == "alive"
+
+
+def test_a_probe_that_is_under_way_asks_over_the_stream_as_soon_as_a_connection_broke() -> None:
+    book = knowing(A, B, C)
+    _, ping = next_ping(book, to=A)
+    assert asked_by_stream(book, A) == []
+    book.feed(StreamBroken(A))
+    assert [one.seq for one in asked_by_stream(book, A)] == [ping.seq]
+
+
+def test_a_broken_connection_alone_accuses_nobody() -> None:
+    book = knowing(A, B, C)
+    for _ in range(20):
+        book.feed(StreamBroken(A), StreamBroken(B)).wait(1)
+    assert [state(book, peer) for peer in (A, B, C)] == ["alive"] * 3
+    book.expect_no(MemberChanged)
+    assert book.machine.health_score == 0
+
+
+def test_a_broken_connection_to_whoever_is_not_up_says_nothing() -> None:
+    book = knowing(A, B)
+    book.feed(says(A, Left(B, 1, 1))).forget()
+    book.feed(StreamBroken(B), StreamBroken(C))
+    assert (book.take(SendStream), sent(book, Ping)) == ([], [])
+
+
+def test_after_a_broken_connection_a_refusal_settles_it_before_the_ping_has_had_its_time() -> None:
+    book = knowing(A, B)
+    book.silent = (A,)
+    book.feed(StreamBroken(A))
+    (ping,) = asked_by_stream(book, A)
+    book.feed(StreamFailed(A, ping, refused=True)).wait(LAN.refusal_grace_s)
+    assert state(book, A) == "suspect"
+    assert Suspect(A, 1, 1, ME, True) in book.machine._ctx.broadcasts.about(A)
