@@ -57,5 +57,5 @@ class Address:
 
 @lru_cache(maxsize=8_192)
 def shared(text: str) -> str:
-    """`text`, as the same object for equal texts of late: ids and words that the facts of a million frames repeat are held once."""
+    """`text`, as one object for equal texts of late: ids and words that the facts of many frames repeat are held once."""
     return text
