@@ -91,8 +91,8 @@ class Node:
         self.healing = Healing(me=o.me, folds=self.ledger.folds)
         self.delivery = Delivery(me=o.me, run_epoch=o.run_epoch, roots=o.card.roots)
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
-            self.swim, self.catalog, self.roster, self.board, self.inquiries, self.ledger, self.dispatcher, self.thief, self.access,
-            self.health, self.directory, self.keyring, self.delivery, self.healing,
+            self.swim, self.catalog, self.roster, self.board, self.inquiries, self.ledger, self.dispatcher, self.thief,
+            self.access, self.health, self.directory, self.keyring, self.delivery, self.healing,
         )  # fmt: skip
 
     # the machine
