@@ -15,7 +15,9 @@ MAYBE = frozenset({NO_ANSWER, 500, 502, 503, 504})
 
 @dataclass(slots=True)
 class Account:
-    """One key. `jobs` are the ids that 202 named, in order; a control is sure after its 200, possible after no answer."""
+    """One key. `jobs` are the ids that 202 named, in order; a control is sure after its 200, possible after no answer.
+
+    `paused_at` is when its first pause was asked for, `resumed_at` when its resume was answered."""
 
     order: Order
     jobs: list[str] = field(default_factory=list)
@@ -23,6 +25,8 @@ class Account:
     surely_cancelled: bool = False
     perhaps_cancelled: bool = False
     rerenders: list[tuple[int, int, bool]] = field(default_factory=list)
+    paused_at: float | None = None
+    resumed_at: float | None = None
 
     @property
     def job(self) -> str:
@@ -54,6 +58,12 @@ def accounts(lines: Iterable[dict[str, Any]]) -> dict[str, Account]:
                 account.tries += 1
                 if line["status"] == 202:
                     account.jobs.append(line["answer"]["id"])
+            case "pause":
+                account = found[line["key"]]
+                account.paused_at = line["began"] if account.paused_at is None else account.paused_at
+            case "resume" if line["status"] == 200:
+                account = found[line["key"]]
+                account.resumed_at = line["at"] if account.resumed_at is None else account.resumed_at
             case "cancel":
                 _cancelled(found[line["key"]], line)
             case "rerender" if line["status"] == 200 or line["status"] in MAYBE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
@@ -12,13 +13,14 @@ from random import Random
 from typing import Final
 
 from tests.chaos import evidence as looks
+from tests.chaos.accounts import accounts
 from tests.chaos.checker import FINAL, Verdict, disagreements, judge
 from tests.chaos.client import Artist, Client, paced
 from tests.chaos.director import Director
 from tests.chaos.faults import draw
 from tests.chaos.fleet import Fleet, fleet, wait_for
 from tests.chaos.history import History
-from tests.chaos.orders import FILM_FRAMES, FILM_FRAMES_PER_JOB, Order, draw_film, draw_order, draw_steering
+from tests.chaos.orders import FILM_FRAMES, FILM_FRAMES_PER_JOB, Order, Steering, draw_film, draw_order, draw_steering
 from tests.chaos.pixels import decoded_file, null_picture
 from tests.chaos.watcher import Watcher
 from tests.scenes.build import build, run_blender
@@ -94,6 +96,7 @@ def run(settings: Settings, say: Callable[[str], None] = lambda text: None) -> O
             return null_picture(frame, order.size)
         return film.pixels[frame] if film else ""
 
+    (settings.folder / "evidence.json").write_text(json.dumps(found.document()))
     verdicts = judge(history.lines, found, truth)
     history.close()
     return Outcome(verdicts, history, left_out)
@@ -191,12 +194,23 @@ class Campaign:
 
     def _settle(self, artists: list[Artist]) -> None:
         began = time.monotonic()
-        in_time = self._director.until(lambda: not any(one.thread.is_alive() for one in artists) and self._all_final(), SETTLE_S)
+        in_time = self._director.until(lambda: self._are_done(artists) and self._all_final(), SETTLE_S)
         self._history.add("settled", seconds=time.monotonic() - began, in_time=in_time)
         for artist in artists:
             artist.give_up.set()
         for artist in artists:
             artist.thread.join(60)
+
+    def _are_done(self, artists: list[Artist]) -> bool:
+        """Whether the clients have no errand left; jobs that stand paused nevertheless are resumed, and that is written down."""
+        if any(one.thread.is_alive() for one in artists):
+            return False
+        meant = {account.job: key for key, account in accounts(self._history.of("intend", "submit")).items()}
+        for row in self._client.jobs():
+            if row["state"] == "paused" and row["id"] in meant:
+                self._history.add("overruled", key=meant[row["id"]], job=row["id"])
+                self._client.steer(meant[row["id"]], row["id"], Steering("resume", 0.0))
+        return True
 
     def _all_final(self) -> bool:
         """Every job that was acknowledged has ended, as every peer sees it."""
@@ -211,12 +225,12 @@ class Campaign:
 
     def _agreed(self) -> looks.Evidence:
         """What the peers tell once all tell the same; after `AGREE_S` what they tell then."""
+        found = looks.of_peers(self._fleet, self._client)
         until = time.monotonic() + AGREE_S
-        while True:
-            found = looks.of_peers(self._fleet, self._client)
-            if not disagreements(found) or time.monotonic() > until:
-                return found
+        while (apart := disagreements(found)) and time.monotonic() < until:
             self._director.look_after()
+            looks.again(found, self._fleet, self._client, dict.fromkeys(job for job, _ in apart))
+        return found
 
     def _until_idle(self, found: looks.Evidence) -> None:
         """Clearing up takes a moment."""

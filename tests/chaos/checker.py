@@ -14,7 +14,7 @@ from typing import Any, Final
 from tests.chaos.accounts import Account, accounts
 from tests.chaos.evidence import Evidence
 from tests.chaos.orders import Order
-from tests.chaos.reruns import rerendered
+from tests.chaos.reruns import TAIL_S, cuts, rerendered
 
 HARMLESS: Final = frozenset({"intend", "submit", "cancel", "rerender", "pause", "resume"})
 FINAL: Final = frozenset({"completed", "failed", "cancelled"})
@@ -135,14 +135,28 @@ def all_has_ended(case: Case) -> Verdict:
                 wrong.append(Violation(f"{peer} shows frames running in a job that has ended", key, account.job))
     peers = max(len(case.evidence.jobs), 1)
     figure = ", ".join(f"{count / peers:g} {state}" for state, count in sorted(states.items()))
+    overruled = case.of("overruled")
+    wrong += [
+        Violation("stayed paused after its resume", line["key"], line["job"]) for line in overruled if not _was_cut(case, line)
+    ]
+    if overruled:
+        figure += f"; {len(overruled)} were resumed anew since the other side's pause had won"
     return Verdict("every job has ended as its client wants it", figure, wrong)
+
+
+def _was_cut(case: Case, line: Mapping[str, Any]) -> bool:
+    """Whether there may have been two owners between a job's pause and its resume: each was told one of the two then."""
+    account = case.accounts[line["key"]]
+    if account.paused_at is None or account.resumed_at is None:
+        return False
+    return any(begin <= account.resumed_at and account.paused_at <= end + TAIL_S for begin, end in cuts(case.lines))
 
 
 def all_agree(case: Case) -> Verdict:
     """Every peer tells the same of every job and every frame."""
     names = {account.job: key for key, account in case.acknowledged()}
     wrong = [Violation(text, names.get(job, ""), job) for job, text in disagreements(case.evidence)]
-    wrong += [Violation(text) for text in case.evidence.unanswered]
+    wrong += [Violation(text) for text in (*case.evidence.unanswered, *case.evidence.slow)]
     return Verdict("all peers tell the same", f"{len(case.evidence.jobs)} peers", wrong)
 
 

@@ -21,6 +21,7 @@ from tests.chaos.history import History
 from tests.chaos.orders import Order, Steering
 
 ANSWER_S: Final = 12.0
+FETCH_S: Final = 90.0
 AGAIN_S: Final = (0.2, 1.5)
 LOOK_S: Final = 0.7
 AGAIN: Final = frozenset({0, 404, 408, 422, 429, 500, 502, 503, 504})
@@ -77,9 +78,9 @@ class Client:
             return Answer(0, f"{type(error).__name__}: {error}"[:300], host[0])
 
     def fetch(self, host: tuple[str, str], path: str) -> tuple[int, bytes]:
-        """The status and the bytes of a GET."""
+        """The status and the bytes of a GET, with more patience than clients have."""
         try:
-            reply = self._pool.request("GET", host[1] + path)
+            reply = self._pool.request("GET", host[1] + path, timeout=FETCH_S)
             return reply.status, reply.data
         except urllib3.exceptions.HTTPError as error:
             return 0, str(error).encode()

@@ -5,10 +5,11 @@ Looks and compares nothing. What it hands on is plain data, so that a test can f
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import blake3
 import psutil
@@ -16,6 +17,8 @@ import psutil
 from tests.chaos.client import Client
 from tests.chaos.fleet import Fleet, Peer
 from tests.chaos.pixels import decoded, decoded_file
+
+SLOW_S: Final = 5.0
 
 
 @dataclass(slots=True)
@@ -32,6 +35,12 @@ class Evidence:
     processes: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
     unanswered: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        """As JSON, for those who look closer."""
+        pictures = {f"{job}/{frame}": one for (job, frame), one in self.pictures.items()}
+        return {**asdict(self), "pictures": pictures}
 
 
 def of_peers(fleet: Fleet, client: Client) -> Evidence:
@@ -40,10 +49,22 @@ def of_peers(fleet: Fleet, client: Client) -> Evidence:
     for peer in fleet.peers:
         rows = _pages(found, client, peer, "/api/v1/jobs", "jobs")
         found.jobs[peer.name] = {row["id"]: row for row in rows}
-        found.frames[peer.name] = {
-            job: _pages(found, client, peer, f"/api/v1/jobs/{job}/frames", "frames") for job in found.jobs[peer.name]
-        }
+        found.frames[peer.name] = {job: _frames(found, client, peer, job) for job in found.jobs[peer.name]}
     return found
+
+
+def again(found: Evidence, fleet: Fleet, client: Client, jobs: Iterable[str]) -> None:
+    """Ask every peer for these jobs once more."""
+    for peer in fleet.peers:
+        for job in jobs:
+            answer = client.ask((peer.name, peer.url), "GET", f"/api/v1/jobs/{job}")
+            if answer.status == 200:
+                found.jobs[peer.name][job] = answer.json
+                found.frames[peer.name][job] = _frames(found, client, peer, job)
+
+
+def _frames(found: Evidence, client: Client, peer: Peer, job: str) -> list[dict[str, Any]]:
+    return _pages(found, client, peer, f"/api/v1/jobs/{job}/frames", "frames")
 
 
 def of_bytes(found: Evidence, fleet: Fleet, client: Client) -> None:
@@ -74,7 +95,11 @@ def _pages(found: Evidence, client: Client, peer: Peer, path: str, name: str) ->
 
 
 def _picture(found: Evidence, client: Client, peer: Peer, job: str, frame: int) -> None:
+    began = time.monotonic()
     status, data = client.fetch((peer.name, peer.url), f"/api/v1/jobs/{job}/frames/{frame}")
+    took_s = time.monotonic() - began
+    if took_s > SLOW_S:
+        found.slow.append(f"{peer.name}: frame {frame} of {job} took {took_s:.1f} s: {status}")
     if status == 200:
         found.pictures[job, frame] = decoded(data), blake3.blake3(data).hexdigest()
     else:

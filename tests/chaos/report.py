@@ -20,6 +20,7 @@ TOLD: Final = (
     "frames_requeued",
     "attempt_lost",
     "duplicate_result",
+    "frames_lost",
     "blob_lost",
     "blob_healed",
     "blob_unrecoverable",

@@ -29,7 +29,7 @@ class Rerendered:
 
 def rerendered(lines: Sequence[Mapping[str, Any]], left_out: Collection[str]) -> Rerendered:
     """Count them."""
-    cuts = _cuts(lines)
+    cut = cuts(lines)
     kills = [line for line in lines if line["op"] == "fault" and line["kind"] in KILLS and not line.get("copied_only")]
     first: dict[tuple[str, int], float] = {}
     by_kills, by_cuts, commits, examples = 0, 0, 0, list[str]()
@@ -40,7 +40,7 @@ def rerendered(lines: Sequence[Mapping[str, Any]], left_out: Collection[str]) ->
         frame = (line["job"], line["frame"])
         if frame not in first:
             first[frame] = line["at"]
-        elif any(begin <= line["at"] and first[frame] <= end + TAIL_S for begin, end in cuts):
+        elif any(begin <= line["at"] and first[frame] <= end + TAIL_S for begin, end in cut):
             by_cuts += 1
         else:
             by_kills += 1
@@ -50,7 +50,7 @@ def rerendered(lines: Sequence[Mapping[str, Any]], left_out: Collection[str]) ->
     return Rerendered(by_kills, by_cuts, killed, allowed, commits, examples[:10])
 
 
-def _cuts(lines: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+def cuts(lines: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """When the network was cut or a peer could not go on."""
     ends = {line["number"]: line["at"] for line in lines if line["op"] == "over"}
     return [

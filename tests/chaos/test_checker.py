@@ -26,7 +26,7 @@ def line(op: str, at: float = 1.0, **fields: Any) -> dict[str, Any]:
 
 def asked(op: str, key: str, job: str, status: int, *, state: str = "", **fields: Any) -> dict[str, Any]:
     answer = {"id": job, **({"state": state} if state else {})} if status in (200, 202) else {}
-    return line(op, key=key, job=job, status=status, host="p1", answer=answer, text="", **fields)
+    return line(op, key=key, job=job, status=status, host="p1", began=1.0, answer=answer, text="", **fields)
 
 
 def rows(order: Order, *, state: str = "done", generation: int = 0) -> list[dict[str, Any]]:
@@ -155,6 +155,10 @@ def one_frame_disagrees(case: Forgery) -> None:
     case.frame("j-whole", 3, ("p2",), digest="other")
 
 
+def slow(case: Forgery) -> None:
+    case.found.slow.append("p1: frame 1 of j-whole took 30 s: 200")
+
+
 def unanswered(case: Forgery) -> None:
     case.found.unanswered.append("p1: GET /api/v1/jobs: 503")
 
@@ -240,6 +244,12 @@ def too_late(case: Forgery) -> None:
     case.lines.append(line("settled", in_time=False, seconds=180.0))
 
 
+def stayed_paused(case: Forgery) -> None:
+    case.lines.append(asked("pause", "whole", "j-whole", 200))
+    case.lines.append(asked("resume", "whole", "j-whole", 200))
+    case.lines.append(line("overruled", key="whole", job="j-whole"))
+
+
 FORGED: list[tuple[Callable[[Forgery], None], set[str]]] = [
     (lost, {"nothing_is_lost"}),
     (lost_everywhere, {"nothing_is_lost", "each_frame_once"}),
@@ -252,9 +262,11 @@ FORGED: list[tuple[Callable[[Forgery], None], set[str]]] = [
     (cancelled_by_nobody, {"all_has_ended"}),
     (failed_for_nothing, {"all_has_ended", "each_frame_once"}),
     (zombie_lease, {"all_has_ended"}),
+    (stayed_paused, {"all_has_ended"}),
     (one_disagrees, {"all_agree"}),
     (one_frame_disagrees, {"all_agree"}),
     (unanswered, {"all_agree"}),
+    (slow, {"all_agree"}),
     (frame_missing, {"each_frame_once"}),
     (frame_doubled, {"each_frame_once"}),
     (frame_not_done, {"each_frame_once"}),
@@ -301,6 +313,11 @@ def several_while_cut(case: Forgery) -> None:
     rendered_twice(case)
 
 
+def overruled_while_cut(case: Forgery) -> None:
+    case.lines.insert(0, line("fault", at=0.5, kind="partition", number=1, peers=["p0"]))
+    stayed_paused(case)
+
+
 def asked_for_again(case: Forgery) -> None:
     rerender_forgotten(case)
     for index in (1, 2):
@@ -316,9 +333,17 @@ def what_a_full_disk_makes_one_say(case: Forgery) -> None:
     case.lines.append(line("complaint", peer="p1", name="store", text="[Errno 28] No space left on device"))
 
 
-@pytest.mark.parametrize(
-    "forge", [one_rerender, several_while_cut, asked_for_again, cancel_without_an_answer, what_a_full_disk_makes_one_say]
-)
+ALLOWED = [
+    one_rerender,
+    several_while_cut,
+    overruled_while_cut,
+    asked_for_again,
+    cancel_without_an_answer,
+    what_a_full_disk_makes_one_say,
+]
+
+
+@pytest.mark.parametrize("forge", ALLOWED)
 def test_what_is_allowed_is_not_complained_of(forge: Callable[[Forgery], None]):
     case = Forgery()
     forge(case)

@@ -25,6 +25,7 @@ KEPT: Final = frozenset(
         "frame_committed",
         "frame_failed",
         "frames_leased",
+        "frames_lost",
         "frames_requeued",
         "frames_returned",
         "job_accepted",
