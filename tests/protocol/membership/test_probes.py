@@ -160,6 +160,24 @@ def test_success_heals_and_a_late_loop_harms_and_every_wait_follows() -> None:
     assert book.machine.health_score == 1
 
 
+def test_whoever_is_slow_waits_longer_before_it_accuses() -> None:
+    book = knowing(A)
+    book.feed(LoopLagged(0.2), LoopLagged(0.2))
+    next_ping(book, to=A)
+    book.wait(2.9)
+    assert state(book, A) == "alive"  # the interval of 1 s is 3 s now
+    book.wait(0.2)
+    assert state(book, A) == "suspect"
+
+
+def test_whoever_is_slow_probes_less_often() -> None:
+    book, pings = knowing(A, B, C, D), 0
+    for _ in range(32):
+        book.forget().feed(*[LoopLagged(0.2)] * LAN.health_max).wait(1)
+        pings += len(sent(book, Ping))
+    assert 3 <= pings <= 5  # every 7 to 8 s instead of every second
+
+
 def test_a_helper_pings_for_its_asker_and_forwards_under_the_asker_s_sequence() -> None:
     book = knowing(A, B)
     book.feed(says(A, PingReq(77, B, at(B))))

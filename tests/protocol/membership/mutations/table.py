@@ -1,6 +1,7 @@
 """The behaviours of membership, each with the tests that prove it and a planted mistake that they must catch.
 
-A mistake is a few exact replacements in one file below `protocol/`. Data only; `test_mutations.py` plants them.
+A mistake is a few exact replacements in one file below `protocol/`. The last two digits of a number name the behaviour: 104 and
+204 are further mistakes in what 4 says. Data only; `test_mutations.py` plants them.
 """
 
 from __future__ import annotations
@@ -323,5 +324,75 @@ MUTATIONS: Final[dict[int, Mutation]] = {
         "membership/swim.py",
         "now_s = now.monotonic_s\n        if self._due_s is not None",
         "now_s = now.wall_ms / 1_000\n        if self._due_s is not None",
+    ),
+    104: _one(
+        "a success heals",
+        "membership/test_probes.py::test_success_heals_and_a_late_loop_harms_and_every_wait_follows",
+        _PROBES,
+        "self._ctx.awareness.better()",
+        "self._ctx.awareness.worse(0)",
+    ),
+    204: _one(
+        "an event loop that is late by more than 100 ms is our own ill health",
+        "membership/test_probes.py::test_success_heals_and_a_late_loop_harms_and_every_wait_follows",
+        "membership/swim.py",
+        "if event.seconds > self._ctx.options.lag_s:",
+        "if event.seconds > 1.0:",
+    ),
+    304: _one(
+        "an accusation that we had to refute is our own ill health",
+        "membership/test_news.py::test_an_accusation_of_me_is_refuted_above_it_and_a_stale_one_is_not",
+        _NEWS,
+        "self._ctx.awareness.worse()",
+        "self._ctx.awareness.worse(0)",
+    ),
+    404: _one(
+        "our own ill health stretches the timeout of a probe",
+        "membership/test_probes.py::test_success_heals_and_a_late_loop_harms_and_every_wait_follows",
+        _PROBES,
+        "scale(options.probe_timeout_s), scale(options.probe_interval_s)",
+        "options.probe_timeout_s, scale(options.probe_interval_s)",
+    ),
+    504: _one(
+        "our own ill health stretches a probe's end",
+        "membership/test_probes.py::test_whoever_is_slow_waits_longer_before_it_accuses",
+        _PROBES,
+        "scale(options.probe_timeout_s), scale(options.probe_interval_s)",
+        "scale(options.probe_timeout_s), options.probe_interval_s",
+    ),
+    604: _one(
+        "our own ill health stretches the probe cycle",
+        "membership/test_probes.py::test_whoever_is_slow_probes_less_often",
+        _PROBES,
+        "self._cycle_s = now_s + self._ctx.awareness.scale(self._ctx.options.probe_interval_s)",
+        "self._cycle_s = now_s + self._ctx.options.probe_interval_s",
+    ),
+    132: _one(
+        "the inside of an oversized datagram is not looked at",
+        "wire/test_codec.py::test_an_oversized_datagram_is_not_looked_at",
+        "wire/codec.py",
+        "if len(data) > limits.DATAGRAM_PAYLOAD_BYTES_MAX:\n        return (), 1",
+        "if len(data) > 65_535:\n        return (), 1",
+    ),
+    232: _one(
+        "an oversized datagram is dropped before it is opened",
+        "wire/test_seal.py::test_each_reason_has_a_name",
+        "wire/seal.py",
+        "if len(data) > limits.DATAGRAM_BYTES_MAX:",
+        "if len(data) > 65_535:",
+    ),
+    135: _one(
+        "a torn snapshot does no harm",
+        "membership/test_healing.py::test_a_torn_snapshot_is_told_and_does_no_harm",
+        "membership/swim.py",
+        "except Malformed as fault:",
+        "except KeyError as fault:",
+    ),
+    235: _one(
+        "a snapshot that was cut short anywhere is told from a whole one",
+        "membership/test_snapshot.py::test_a_torn_snapshot_is_malformed",
+        "membership/snapshot.py",
+        "except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as fault:",
+        "except (TypeError, RecursionError) as fault:",
     ),
 }
