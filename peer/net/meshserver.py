@@ -89,7 +89,7 @@ class MeshServer:
         forget = served.connection_lost
 
         def lost(handler: web.RequestHandler, exc: BaseException | None = None) -> None:
-            tls = None if handler.transport is None else handler.transport.get_extra_info("ssl_object")
+            tls = _tls_of(handler)
             forget(handler, exc)
             if isinstance(tls, PeerTLS) and tls.peer_id is not None and not tls.parted and self._listener is not None:
                 self._on_broken(tls.peer_id)
@@ -201,6 +201,14 @@ class MeshServer:
         if self._api is None:
             raise web.HTTPServiceUnavailable(text="this peer serves no user API yet")
         return await self._api(request, self._sender(request))
+
+
+def _tls_of(handler: web.RequestHandler) -> object:
+    """The TLS side of a connection that has ended; None where this end has closed it twice, and asyncio has let go of it."""
+    try:
+        return None if handler.transport is None else handler.transport.get_extra_info("ssl_object")
+    except AttributeError:
+        return None
 
 
 @web.middleware

@@ -336,6 +336,21 @@ async def test_a_connection_that_is_ended_with_a_goodbye_is_nobody_s_trouble(hos
     assert host.broken == []
 
 
+async def test_a_connection_that_this_end_has_closed_twice_is_forgotten_like_any_other(
+    host: MeshPeer, session: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+):
+    assert (await post(session, host, b""))[0] == 200
+    served = host.server._runner.server
+    assert served is not None
+    [connection] = served.connections
+    transport = connection.transport
+    assert transport is not None
+    transport.close()
+    transport.close()
+    await wait_until(lambda: served.connections == [])
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 async def test_idle_connections_of_a_client_end_with_a_goodbye(host: MeshPeer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(meshclient, "MESH_CLIENT_KEEPALIVE_S", 0.2)
     async with mesh_peer(certificates_in(tmp_path / "idle")) as idle:
