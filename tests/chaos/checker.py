@@ -23,6 +23,7 @@ EXPECTED: Final = (
     "Errno 5]",
     "disk is full",
     "I/O error",
+    "Input/output error",
     "member_duplicate_id",
     "another peer with this peer's id runs at",
 )
@@ -192,9 +193,9 @@ def each_frame_once(case: Case) -> Verdict:
     """Every frame of a completed job has one committed result; of a failed one exactly those that were told to fail have none."""
     wrong, frames, again = [], 0, 0
     for key, account in case.acknowledged():
-        peer, rows = _frames_of(case.evidence, account.job)
+        rows = _frames_of(case.evidence, account.job)
         numbers = Counter(row["frame"] for row in rows)
-        state = case.evidence.jobs.get(peer, {}).get(account.job, {}).get("state")
+        state = next((rows[account.job]["state"] for rows in case.evidence.jobs.values() if account.job in rows), "")
         if state == "cancelled" and not rows:
             continue
         if sorted(numbers.elements()) != account.order.numbers:
@@ -212,18 +213,15 @@ def each_frame_once(case: Case) -> Verdict:
     return Verdict("every frame is committed once", figure, wrong)
 
 
-def _frames_of(evidence: Evidence, job: str) -> tuple[str, list[dict[str, Any]]]:
-    for peer, rows in evidence.frames.items():
-        if rows.get(job):
-            return peer, rows[job]
-    return "", []
+def _frames_of(evidence: Evidence, job: str) -> list[dict[str, Any]]:
+    return next((rows[job] for rows in evidence.frames.values() if rows.get(job)), [])
 
 
 def every_picture_is_right(case: Case) -> Verdict:
     """The bytes are those of the digest and decode to the pixels that this frame must have."""
     wrong, count, film = [], 0, 0
     for key, account in case.acknowledged():
-        _, rows = _frames_of(case.evidence, account.job)
+        rows = _frames_of(case.evidence, account.job)
         for row in [one for one in rows if one["state"] == "done"]:
             pixels, digest = case.evidence.pictures.get((account.job, row["frame"]), ("missing: no peer gave its bytes", ""))
             count += 1
@@ -242,7 +240,7 @@ def every_file_is_right(case: Case) -> Verdict:
     expected: dict[str, tuple[str, Account, int]] = {}
     optional: set[str] = set()
     for key, account in case.acknowledged():
-        _, rows = _frames_of(case.evidence, account.job)
+        rows = _frames_of(case.evidence, account.job)
         if account.order.folder is None:
             continue
         for row in [one for one in rows if one["state"] == "done"]:

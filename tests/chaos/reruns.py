@@ -1,7 +1,8 @@
 """How many frames were rendered to their end more than once, by what the owners noted when they committed a result.
 
 A second commit of a frame, or a result that came when the frame was done, is one. It is put down to a cut network or a stopped
-peer when there was one while the job was under way, else to the kills. Jobs that a client had rendered again are left out.
+peer when both fell into that time, else to the kills. Jobs that a client had rendered again are
+left out, and those of which frames were lost with a disk.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any, Final
 
 KILLS: Final = frozenset({"kill", "kill_all", "io_error", "wipe", "roll_back", "twin", "leave"})
 CUTS: Final = frozenset({"stop", "partition", "disk_full", "twin"})
-TAIL_S: Final = 30.0  # a lease that nobody renewed runs out, and a peer that was stopped reports what it has
+HEAD_S: Final = 5.0  # what was committed so shortly before a cut may not have crossed it
+TAIL_S: Final = 10.0  # peers that were cut off or stopped report what they have
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class Rerendered:
 def rerendered(lines: Sequence[Mapping[str, Any]], left_out: Collection[str]) -> Rerendered:
     """Count them."""
     cut = cuts(lines)
+    left_out = {*left_out, *(line["job"] for line in lines if line["op"] == "event" and line["name"] == "frames_lost")}
     kills = [line for line in lines if line["op"] == "fault" and line["kind"] in KILLS and not line.get("copied_only")]
     first: dict[tuple[str, int], float] = {}
     by_kills, by_cuts, commits, examples = 0, 0, 0, list[str]()
@@ -40,7 +43,7 @@ def rerendered(lines: Sequence[Mapping[str, Any]], left_out: Collection[str]) ->
         frame = (line["job"], line["frame"])
         if frame not in first:
             first[frame] = line["at"]
-        elif any(begin <= line["at"] and first[frame] <= end + TAIL_S for begin, end in cut):
+        elif any(begin - HEAD_S <= first[frame] and begin <= line["at"] <= end + TAIL_S for begin, end in cut):
             by_cuts += 1
         else:
             by_kills += 1

@@ -329,6 +329,11 @@ def cancel_without_an_answer(case: Forgery) -> None:
     case.lines.append(asked("cancel", "whole", "j-whole", 0))
 
 
+def cancelled_before_anybody_looked(case: Forgery) -> None:
+    for peer in PEERS:
+        case.found.frames[peer]["j-gone"] = []
+
+
 def what_a_full_disk_makes_one_say(case: Forgery) -> None:
     case.lines.append(line("complaint", peer="p1", name="store", text="[Errno 28] No space left on device"))
 
@@ -339,6 +344,7 @@ ALLOWED = [
     overruled_while_cut,
     asked_for_again,
     cancel_without_an_answer,
+    cancelled_before_anybody_looked,
     what_a_full_disk_makes_one_say,
 ]
 
