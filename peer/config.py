@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 import platformdirs
 from pydantic import SecretStr, ValidationError
 
+from peer.paths import expanded
 from peer.settings import Seed, Settings, nearest
 from protocol import limits
 
@@ -164,8 +165,8 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the configuration file {path}: {error}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:  # tomllib's own error is one; so is that of a number of 5,000 digits
+        raise ConfigError(f"{path} is not TOML: {str(error)[:200]}") from None
     known = [
         name for option in _OPTIONS for name in ([option.field, option.field + "_file"] if option.secret else [option.field])
     ]
@@ -173,6 +174,20 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         if key not in known:
             raise ConfigError(f"{path}: unknown key {key!r}{nearest(key, known) or '; known are ' + ', '.join(known)}")
     return values
+
+
+def _config_path(text: str) -> Path:
+    try:
+        return expanded(text)
+    except ValueError as error:
+        raise ConfigError(f"the configuration file: {error}") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for any file, say
+        return False
 
 
 def _read_bounded(path: Path, size_max: int) -> str:
@@ -185,8 +200,8 @@ def _read_bounded(path: Path, size_max: int) -> str:
 
 def _read_secret(path: str, source: str) -> str:
     try:
-        text = _read_bounded(Path(path).expanduser(), limits.SECRET_FILE_BYTES_MAX)
-    except (OSError, UnicodeDecodeError) as error:
+        text = _read_bounded(expanded(path), limits.SECRET_FILE_BYTES_MAX)
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not a text of reasonable size"
         raise ConfigError(f"{source}: cannot read {path}: {reason}") from None
     if not text.strip():
@@ -258,7 +273,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, terminal: bool = Fa
     """
     flags = _read_flags(argv)
     given = flags.get("config") or environ.get(PREFIX + "CONFIG")
-    path = Path(given).expanduser() if given else default_config_path()
+    path = _config_path(given) if given else default_config_path()
     file = _read_file(path, required=bool(given))
     values: dict[str, Any] = {"log_format": "console" if terminal else "json"}
     origins = {option.field: "default" for option in _OPTIONS}
@@ -270,7 +285,7 @@ def load(argv: Sequence[str], environ: Mapping[str, str], *, terminal: bool = Fa
         settings = Settings(**values, failpoint=failpoint, origins=origins, warnings=_unknown_variables(environ))
     except ValidationError as error:
         raise ConfigError("\n".join(_sentence(dict(fault), origins) for fault in error.errors())) from None
-    if settings.scene is not None and not settings.scene.is_file():
+    if settings.scene is not None and not _is_file(settings.scene):
         raise ConfigError(f"scene ({origins['scene']}): there is no file {settings.scene}")
     if "check_config" in flags:
         print("the settings are valid")

@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, f
 from peer.discovery.ways import FORMS, KINDS, Way, parse_way
 from peer.failpoints import parse as parse_failpoint
 from peer.outputs.places import check_place
+from peer.paths import expanded
 from protocol import limits
 from protocol.jobs.destination import ROOT_NAME
 
@@ -29,7 +30,8 @@ RENDERERS_NOW: Final = ("blender", "bpy", "null")
 RENDERERS_LATER: Final = ("povray",)
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off", ""})
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\Z", re.IGNORECASE)
+_SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)(?:i?b)?\Z", re.IGNORECASE | re.ASCII)
+_SEED: Final = re.compile(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>\d{1,5}))?\Z", re.ASCII)
 _POWER: Final = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -59,7 +61,7 @@ def _int(low: int, high: int) -> BeforeValidator:
 def _seconds(value: object) -> float:
     try:
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         seconds = None
     if seconds is None or not 0 <= seconds <= limits.DRAIN_GRACE_S_MAX:
         raise ValueError(f"{value!r} is not a number of seconds from 0 to {limits.DRAIN_GRACE_S_MAX:.0f}")
@@ -98,7 +100,7 @@ def _path(value: object) -> object:
     if isinstance(value, str):
         if not value.strip():
             raise ValueError("the path is empty")
-        return Path(value).expanduser().absolute()
+        return expanded(value).absolute()
     return value
 
 
@@ -112,14 +114,21 @@ def _address(value: object) -> str:
         raise ValueError(f"{value!r} is not an IP address; write for example 127.0.0.1, 0.0.0.0 or ::") from None
 
 
+def _is_address(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
 def parse_seed(text: str) -> Seed:
     """Read `HOST:PORT`, `HOST` (port 7700) or `[IPv6]:PORT`. Raises `ValueError` with a form that works."""
-    match = re.fullmatch(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>\d{1,5}))?", text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not HOST:PORT; write for example 192.168.1.20:7700 or [fd00::20]:7700")
+    match = _SEED.match(text.strip())
+    if match is None or (match["six"] and not _is_address(match["six"])):
+        raise ValueError(f"{text[:80]!r} is not HOST:PORT; write for example 192.168.1.20:7700 or [fd00::20]:7700")
     port = int(match["port"] or PORT)
     if not 1 <= port <= 65_535:
-        raise ValueError(f"{text!r}: the port must be from 1 to 65535")
+        raise ValueError(f"{text[:80]!r}: the port must be from 1 to 65535")
     return Seed(match["six"] or match["host"], port)
 
 
@@ -191,7 +200,7 @@ class Settings(BaseModel):
     @property
     def shared_roots(self) -> dict[str, Path]:
         """Where scenes may be read from without an upload, by the root's name."""
-        return {name: Path(path).expanduser() for name, path in _roots(self.shared_root).items()}
+        return {name: expanded(path) for name, path in _roots(self.shared_root).items()}
 
     @property
     def check_networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
@@ -284,7 +293,7 @@ class Settings(BaseModel):
     @classmethod
     def _shared_roots_are_folders(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for place in _roots(value).values():
-            if not Path(place).expanduser().is_absolute():
+            if not expanded(place).is_absolute():
                 raise ValueError(f"{place[:80]!r}: scenes are read from folders; write for example farm=/mnt/farm")
         return value
 

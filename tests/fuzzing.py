@@ -70,23 +70,35 @@ def changed(draw: st.DrawFn, whole: bytes) -> bytes:
     return bytes(data)
 
 
-def with_one(draw: st.DrawFn, whole: Any, foreign: Any) -> Any:
-    """A copy of `whole` (lists and dicts) in which one value, at any depth, is `foreign`, or is gone."""
-    if not whole or not isinstance(whole, list | dict) or draw(st.integers(0, 4)) == 0:
-        return foreign
-    keys = list(whole) if isinstance(whole, dict) else list(range(len(whole)))
-    key = draw(st.sampled_from(keys))
+Place = tuple[Any, ...]  # the keys and positions that lead to a value
+
+
+def places(whole: Any, here: Place = ()) -> list[Place]:
+    """Where every value in lists and dicts stands, the whole itself included."""
+    inside = whole.items() if isinstance(whole, dict) else enumerate(whole) if isinstance(whole, list) else ()
+    return [here, *(place for key, value in inside for place in places(value, (*here, key)))]
+
+
+def replaced(whole: Any, place: Place, value: Any) -> Any:
+    """A copy of `whole` in which another value stands in that place; GONE: none."""
+    if not place:
+        return value
     copy = whole.copy()
-    if isinstance(copy, dict) and draw(st.integers(0, 5)) == 0:
-        del copy[key]
+    if len(place) == 1 and value is GONE:
+        del copy[place[0]]
     else:
-        copy[key] = with_one(draw, whole[key], foreign)
+        copy[place[0]] = replaced(whole[place[0]], place[1:], value)
     return copy
+
+
+GONE: Final = object()
 
 
 @st.composite
 def spoilt(draw: st.DrawFn, whole: Any) -> Any:
-    """`whole` with up to two values replaced by something else that JSON can say."""
+    """`whole` with up to two of its values taken out, or replaced by something else that JSON can say."""
     for _ in range(draw(st.integers(0, 2))):
-        whole = with_one(draw, whole, draw(json_values))
+        place = draw(st.sampled_from(places(whole)))
+        foreign = draw(st.just(GONE) | json_values if place else json_values)
+        whole = replaced(whole, place, foreign)
     return whole

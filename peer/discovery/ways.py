@@ -116,6 +116,15 @@ def _port(text: str, port: str) -> int:
     return int(port)
 
 
+def _is_host(text: str) -> bool:
+    """Whether it is a name or an address: of anything else it would be said at each try, and never at the start."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return _NAME.match(text) is not None
+    return True
+
+
 def _consul(text: str, rest: str) -> ConsulWay:
     wrong = ValueError(f"{text.partition('@')[0][:80]!r} names no agent; write for example consul:http://127.0.0.1:8500")
     try:
@@ -125,7 +134,7 @@ def _consul(text: str, rest: str) -> ConsulWay:
         raise wrong from None
     if parts.username is not None or parts.password is not None:
         raise ValueError("a consul URL carries no secret; give the token in PEER_CONSUL_TOKEN or PEER_CONSUL_TOKEN_FILE")
-    if parts.scheme not in ("http", "https") or not host or parts.path not in ("", "/") or parts.fragment:
+    if parts.scheme not in ("http", "https") or not host or not _is_host(host) or parts.path not in ("", "/") or parts.fragment:
         raise wrong
     given = parse_qs(parts.query, keep_blank_values=True)
     service = given.pop("service", [SERVICE])[-1]

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from peer.paths import expanded
+
 STORES: Final = ("s3", "az", "gs")
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
 _EXAMPLE: Final = "write for example farm=/mnt/farm or farm=s3://bucket/folder"
@@ -19,7 +21,7 @@ _EXAMPLE: Final = "write for example farm=/mnt/farm or farm=s3://bucket/folder"
 def check_place(text: str) -> None:
     """Whether a root may be there: a whole path, `file:///path`, or a bucket. Raises `ValueError` with a form that works."""
     if not _URL.match(text):
-        if not Path(text).expanduser().is_absolute():
+        if not expanded(text).is_absolute():
             raise ValueError(f"{text[:80]!r} is no whole path; {_EXAMPLE}")
         return
     try:
@@ -39,6 +41,6 @@ def check_place(text: str) -> None:
 def folder_of(text: str) -> Path | None:
     """The folder that a checked text means, None for a store."""
     if not _URL.match(text):
-        return Path(text).expanduser()
+        return expanded(text)
     parts = urlsplit(text)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None

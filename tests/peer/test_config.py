@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer import config
 from peer.config import ConfigError, Settings, describe, inherited_environment, load, parse_peerd
 from peer.settings import Seed
+from tests.fuzzing import changed, deep_json, examples, json_values, texts
 
 
 @pytest.fixture
@@ -250,3 +255,31 @@ def test_a_failpoint_comes_from_its_variable_alone_and_is_no_stranger():
 def test_roots_are_collected_from_repeated_flags():
     settings = load(["--output-root", "a=/x", "--output-root", "b=/y"], {"PEER_SHARED_ROOT": "s=/z"})
     assert (list(settings.output_roots), list(settings.shared_roots)) == (["a", "b"], ["s"])
+
+
+FIELDS = [*sorted(set(Settings.model_fields) - {"origins", "warnings", "failpoint"}), "mesh_key_file", "x"]
+TOML = (
+    st.dictionaries(st.sampled_from(FIELDS), json_values.map(json.dumps), max_size=3).map(
+        lambda rows: "".join(f"{key} = {text}\n" for key, text in rows.items()).encode("utf-8", "replace")
+    )
+    | changed(b'port = 7700\nlabel = ["a=b", "c=d"]\njoin = ["oak:7700"]\ncache_bytes = "20G"\n[x]\ny = 1979-05-27T07:32:00Z\n')
+    | deep_json.map(lambda text: b"label = %s" % text.encode())
+)
+WORDS = texts.filter(lambda text: "\0" not in text) | st.sampled_from(["~nobody-of-this-name/x", "/", "1", "a=b", "9" * 400])
+
+
+@examples(200)
+@given(
+    TOML,
+    st.lists(st.tuples(st.sampled_from(FIELDS), WORDS), max_size=2),
+    st.dictionaries(st.sampled_from(["PEER_" + field.upper() for field in FIELDS]), WORDS, max_size=2),
+)
+def test_any_file_flags_and_variables_are_settings_or_sentences(
+    toml: Path, file: bytes, flags: list[tuple[str, str]], environ: dict[str, Any]
+):
+    toml.write_bytes(file)
+    argv = [f"--{name.replace('_', '-')}={value}" for name, value in flags]
+    try:
+        describe(load(["--config", str(toml), *argv], environ))
+    except ConfigError as error:
+        assert str(error)  # noqa: PT017 - both are right

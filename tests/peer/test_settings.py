@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from peer.discovery.ways import ConsulWay, DnsWay, MdnsWay, StaticWay
 from peer.settings import Seed, Settings, parse_seed
 from protocol import limits
+from tests.fuzzing import changed, examples, json_values, texts
 
 
 def refusal(**values: object) -> str:
@@ -50,7 +53,24 @@ def test_a_seed_is_written_so_that_it_can_be_read_again():
     assert [parse_seed(str(seed)) for seed in (Seed("fd00::1", 81), Seed("oak", 2))] == [Seed("fd00::1", 81), Seed("oak", 2)]
 
 
-@pytest.mark.parametrize("text", ["", ":7700", "oak:", "oak:0", "oak:65536", "oak:x", "fd00::1", "http://oak:7700", "a b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":7700",
+        "oak:",
+        "oak:0",
+        "oak:65536",
+        "oak:x",
+        "oak:٣",
+        "fd00::1",
+        "http://oak:7700",
+        "a b",
+        "[é]:1",
+        "[x%y]:1",
+        "[fd00::1]:" + "9" * 5_000,
+    ],
+)
 def test_a_bad_seed_is_refused_with_a_form_that_works(text: str):
     with pytest.raises(ValueError, match=r"HOST:PORT|from 1 to 65535"):
         parse_seed(text)
@@ -185,3 +205,39 @@ def test_roots_are_names_with_whole_paths():
 def test_a_failpoint_that_does_not_exist_is_refused():
     assert Settings(failpoint="blob commit before:crash").failpoint == "blob commit before:crash"
     assert "output rename before" in refusal(failpoint="somewhere:crash")
+
+
+SEEDS = st.sampled_from([b"oak.test:7700", b"10.0.0.1", b"[fd00::1]:81", b"[fe80::1%eth0]:82"])
+
+
+@examples(300)
+@given(
+    SEEDS.flatmap(changed).map(lambda data: data.decode("latin-1"))
+    | st.tuples(st.sampled_from(["", "oak:", "["]), texts).map("".join)
+)
+def test_any_text_is_a_seed_that_can_be_written_and_read_again_or_refused(text: str):
+    try:
+        seed = parse_seed(text)
+    except ValueError:
+        return
+    assert parse_seed(str(seed)) == seed
+    assert 1 <= seed.port <= 65_535
+
+
+VALUES = (
+    json_values
+    | texts
+    | st.sampled_from(["~nobody-of-this-name/x", "1k", "9" * 400 + "M", "a=/x", "a=~nobody-of-this-name", "oak:1", "::"])
+)
+
+
+@examples(200)
+@given(st.dictionaries(st.sampled_from(sorted(set(Settings.model_fields) - {"origins", "warnings"})), VALUES, max_size=4))
+def test_any_values_are_settings_or_faults_that_name_a_field(values: dict[str, object]):
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        assert all(fault["msg"] for fault in error.errors())  # noqa: PT017 - both are right
+        return
+    for name in ("ways", "output_roots", "shared_roots", "labels", "check_networks", "loopback"):
+        getattr(settings, name)  # what is derived from them later

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ipaddress
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +14,15 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.discovery.advert import Advert
-from peer.discovery.consul import ConsulProvider, Timing
+from peer.discovery.consul import ConsulFault, ConsulProvider, Timing, _Agent
 from peer.discovery.ways import ConsulWay
 from protocol import limits
 from protocol.ids import Address
+from tests.fuzzing import changed, deep_json, examples, json_values, refused, spoilt
 from tests.peer.discovery.adverts import Ear, make_advert, make_id, make_mesh, running
 from tests.peer.discovery.agents import FakeAgent, fake_agent, real_agent
 from tests.waiting import wait_until
@@ -297,3 +302,41 @@ async def test_a_real_agent(tmp_path: Path):
         assert one.notices + two.notices == []
         async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/agent/services") as response:
             assert await response.json() == {}
+
+
+NEIGHBOUR = {
+    "Node": {"Address": "10.0.0.99"}, "Checks": [],
+    "Service": {"ID": "x", "Address": "127.0.0.2", "Port": 7700, "Meta": make_advert(mesh="aa" * 8).fields()},
+}  # fmt: skip
+BY_HAND = {"Node": {"Address": "127.0.0.3"}, "Service": {"ID": "y", "Port": 81}}
+ANSWERS = st.lists(spoilt(NEIGHBOUR) | spoilt(BY_HAND) | json_values, max_size=4) | json_values
+
+
+@examples(300)
+@given(ANSWERS)
+def test_any_answer_names_candidates_that_can_be_dialled_or_is_a_fault(answer: Any):
+    provider = make_provider("http://127.0.0.1:1", Ear(), make_advert(mesh="aa" * 8))
+    error = refused(provider._candidates, answer, by=ConsulFault)
+    assert (error is None) is isinstance(answer, list)
+    for address in () if error is not None else provider._candidates(answer):
+        assert ipaddress.ip_address(address.host).version == 4
+        assert 1 <= address.port <= 65_535
+
+
+INDEXES = st.sampled_from(["7", "0", "-1", "9" * 20, "9" * 4_000, "x", "\u0663", ""])
+BODIES = ANSWERS.map(json.dumps).map(str.encode).flatmap(changed) | deep_json.map(str.encode) | st.binary(max_size=40)
+
+
+@examples(60)
+@given(BODIES, INDEXES, st.sampled_from([200, 200, 200, 204, 301, 403, 500]))
+async def test_whatever_an_agent_sends_is_an_index_or_a_fault(agent: FakeAgent, body: bytes, index: str, status: int):
+    async def lie(_request: web.Request) -> web.Response:
+        return web.Response(body=body, status=status, headers={"X-Consul-Index": index})
+
+    agent.lies = lie
+    async with aiohttp.ClientSession() as session:
+        try:
+            raised = await make_provider(agent.url, Ear())._look(_Agent(session, agent.url, QUICK), 0, lambda _: None)
+        except ConsulFault:
+            return
+    assert 0 <= raised < 2**64

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -12,11 +13,14 @@ import dns.flags
 import dns.message
 import dns.rrset
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from peer.discovery.dns import DnsProvider, next_look_s
+from peer.discovery.dns import Answer, DnsProvider, next_look_s
 from peer.discovery.ways import DnsWay
 from protocol import limits
 from protocol.ids import Address
+from tests.fuzzing import changed, examples, texts
 from tests.peer.discovery.adverts import Ear, make_advert, running
 from tests.peer.discovery.nameserver import NameServer, free_udp_port, name_server
 from tests.waiting import wait_until
@@ -215,3 +219,29 @@ async def test_without_a_server_named_the_systems_own_are_asked(monkeypatch: pyt
 )
 def test_when_to_look_again(alone: bool, ttl_s: float | None, expected: float):
     assert next_look_s(alone=alone, ttl_s=ttl_s) == expected
+
+
+RECORDS = ("farm.test. 5 IN A 10.0.0.6", "farm.test. 5 IN AAAA fd00::6", f"{SERVICE}. 5 IN SRV 0 0 7701 farm.test.")
+
+
+@examples(30)
+@given(st.sampled_from(["farm.test.", f"{SERVICE}."]), st.data())
+async def test_whatever_a_server_sends_a_look_ends_and_names_what_can_be_dialled(name: str, data: st.DataObject):
+    """A damaged answer is passed over until the time is up, as dnspython does against forgers."""
+
+    def answer(question: bytes) -> bytes:
+        return data.draw(changed(replying(*RECORDS)(question)) | st.just(replying(*RECORDS)(question)))
+
+    async with liar(answer) as port:
+        ear = Ear()
+        ttl_s = await make_provider(ear, name, port, answer_s=0.05).look(ear.hear)
+    assert ttl_s is None or 0 <= ttl_s < 2**31
+    assert all(ipaddress.ip_address(address.host).version == 4 for address in ear.found)
+    assert all(1 <= address.port <= 65_535 for address in ear.found)
+
+
+@given(st.lists(st.tuples(texts | st.ip_addresses().map(str), st.integers(1, 65_535)), max_size=200))
+def test_any_answer_names_a_bounded_number_of_candidates(hosts: list[tuple[str, int]]):
+    found = make_provider(Ear(), "farm.test", 53)._candidates(Answer(tuple(hosts), 1.0))
+    assert len(found) <= limits.DISCOVERY_CANDIDATES_MAX
+    assert all(ipaddress.ip_address(address.host).version == 4 for address in found)

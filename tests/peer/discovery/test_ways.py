@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yarl import URL
 
 from peer.discovery.ways import ConsulWay, DnsWay, MdnsWay, StaticWay, Way, parse_way
+from tests.fuzzing import changed, examples, texts
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,9 @@ def test_a_way_is_read(text: str, way: Way):
         ("consul:http://a:99999", "names no agent"),
         ("consul:http://[::1", "names no agent"),
         ("consul:http://a/v1", "names no agent"),
+        ("consul:http://a b", "names no agent"),
+        ("consul:http://a\\b", "names no agent"),
+        ("consul:http://\x80", "names no agent"),
         ("consul:http://a?dc=1", "only service=NAME"),
         ("consul:http://a?service=", "only service=NAME"),
         ("consul:http://a?service=a/b", "only service=NAME"),
@@ -85,3 +94,43 @@ def test_where_a_token_may_travel_unseen():
 
 def test_service_records_are_asked_for_by_their_underscore():
     assert [DnsWay(name).by_service for name in ("_rendermesh._tcp.x", "x")] == [True, False]
+
+
+def written(way: Way) -> str:
+    """A text that means this way."""
+    match way:
+        case MdnsWay(interface):
+            return "mdns" if interface is None else f"mdns:{interface}"
+        case StaticWay():
+            return "static"
+        case DnsWay(name, port, server):
+            shown = "" if server is None else f"@[{server[0]}]:{server[1]}"
+            return f"dns:{name}{shown}" if way.by_service else f"dns:{name}:{port}{shown}"
+        case ConsulWay(url, service):
+            return f"consul:{url}?service={service}"
+
+
+FORMS = st.sampled_from(
+    [b"mdns:eth1", b"dns:peers.test:81@[::1]:8600", b"dns:_a._tcp.test@127.0.0.1", b"consul:http://agent:81?service=farm",
+     b"consul:https://[::1]:8501/"]
+)  # fmt: skip
+
+
+@examples(300)
+@given(
+    FORMS.flatmap(changed).map(lambda data: data.decode("latin-1"))
+    | st.tuples(st.sampled_from(["mdns:", "dns:", "dns:x:", "dns:x@", "consul:http://", "consul:"]), texts).map("".join)
+)
+@example("consul:http://a b")
+@example("consul:http://a%b")
+@example("dns:x@[fe80::1%eth0]")
+def test_any_text_is_a_way_that_can_be_walked_or_refused(text: str):
+    try:
+        way = parse_way(text)
+    except ValueError:
+        return
+    assert parse_way(written(way)) == way
+    if isinstance(way, ConsulWay):
+        assert URL(way.url).host
+    if isinstance(way, DnsWay) and way.server is not None:
+        ipaddress.ip_address(way.server[0])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import stat
 from pathlib import Path
@@ -7,10 +8,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from peer.net.identity import IDENTITY_FILE, load_or_make_identity
 from protocol.errors import Invalid
 from protocol.ids import is_hex
+from tests.fuzzing import changed, examples, refused
 
 
 def test_the_first_start_makes_a_private_key_file(tmp_path: Path):
@@ -56,6 +60,28 @@ def test_a_damaged_key_file_is_named_and_left_alone(tmp_path: Path, content: byt
     with pytest.raises(Invalid, match=IDENTITY_FILE) as caught:
         load_or_make_identity(tmp_path)
     assert caught.value.code == "identity_damaged"
+    assert path.read_bytes() == content
+
+
+KEY = ec.derive_private_key(7, ec.SECP256R1())
+DER = KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+UNKNOWN_CURVE = DER.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030177"))
+
+
+def wrapped(der: bytes) -> bytes:
+    return b"-----BEGIN PRIVATE KEY-----\n%s-----END PRIVATE KEY-----\n" % base64.encodebytes(der)
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+@examples(200)
+@given(changed(DER).map(wrapped) | changed(_pem(KEY)) | st.binary(max_size=80))
+@example(wrapped(UNKNOWN_CURVE))
+def test_any_file_holds_a_key_or_is_damaged(tmp_path: Path, content: bytes):
+    path = tmp_path / IDENTITY_FILE
+    path.write_bytes(content)
+    path.chmod(0o600)
+    error = refused(load_or_make_identity, tmp_path, by=Invalid)
+    assert error is None or error.code == "identity_damaged"
     assert path.read_bytes() == content
 
 

@@ -5,10 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.net.meshkey import choose_mesh_key, load_or_make_loopback_key, new_mesh_key
 from protocol.errors import Invalid, Unavailable
 from protocol.wire.seal import format_mesh_key
+from tests.fuzzing import changed, refused
 
 
 def choose(tmp_path: Path, *, configured: str | None = None, insecure: bool = False, mesh_name: str = "default"):
@@ -85,3 +88,16 @@ def test_no_key_is_ever_shown(tmp_path: Path):
     key = choose(tmp_path)
     assert key.key.hex() not in repr(key)
     assert repr(key.key) not in repr(key)
+
+
+WRITTEN = f"{format_mesh_key(new_mesh_key('default'))}\n".encode()
+
+
+@given(changed(WRITTEN) | st.binary(max_size=80))
+def test_any_file_holds_the_key_of_this_account_or_is_damaged(tmp_path: Path, content: bytes):
+    path = tmp_path / "loopback.key"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    error = refused(choose, tmp_path, by=Invalid)
+    assert error is None or error.code == "loopback_key_damaged"
+    assert path.read_bytes() == content

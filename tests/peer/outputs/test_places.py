@@ -3,9 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.outputs import places
 from peer.outputs.places import check_place, folder_of
+from tests.fuzzing import texts
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,17 @@ def test_the_folder_that_a_text_means():
     assert folder_of("~/farm") == Path.home() / "farm"
     assert folder_of("file:///mnt/my%20farm") == Path("/mnt/my farm")
     assert folder_of("s3://bucket/x") is None
+
+
+@given(
+    st.tuples(st.sampled_from(["", "/", "~", "file:///", "s3://", "s3://b/", "az://", "http://", "s3://u:p@"]), texts).map(
+        "".join
+    )
+)
+def test_any_text_is_a_place_or_refused(text: str):
+    try:
+        check_place(text)
+    except ValueError:
+        return
+    folder = folder_of(text)
+    assert folder is None or folder.is_absolute()

@@ -10,6 +10,7 @@ from protocol import limits
 from protocol.errors import Invalid
 from protocol.ids import PeerId
 from protocol.wire.seal import Dropped, KeyRing, MeshKey, Opened, Opener, Sealer, format_mesh_key, parse_mesh_key
+from tests.fuzzing import changed, examples, refused, texts
 
 A, B = PeerId("aa" * 32), PeerId("bb" * 32)
 SALT, LATER = b"s" * 16, b"t" * 16
@@ -53,6 +54,24 @@ def test_what_is_no_mesh_key_says_how_to_make_one_and_never_shows_the_text(text:
     with pytest.raises(Invalid, match="peerctl keygen") as caught:
         parse_mesh_key(text)
     assert "6b6b" not in caught.value.message
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32))
+def test_every_key_comes_back_from_its_text(mesh_id: bytes, key: bytes) -> None:
+    assert parse_mesh_key(format_mesh_key(MeshKey(mesh_id, key))) == MeshKey(mesh_id, key)
+
+
+@examples(200)
+@given(changed(format_mesh_key(KEY).encode()).map(lambda data: data.decode("latin-1")) | texts, texts)
+def test_any_text_is_exactly_one_key_or_refused_without_being_shown(text: str, name: str) -> None:
+    error = refused(parse_mesh_key, text, by=Invalid)
+    if error is None:
+        assert format_mesh_key(parse_mesh_key(text)) == text.strip()
+    else:
+        assert error.code == "bad_mesh_key"
+        assert "6b6b" not in error.message
+    named = refused(MeshKey, KEY.mesh_id, KEY.key, name, by=Invalid)
+    assert named is None or named.code == "bad_mesh_name"
 
 
 def test_a_key_hides_itself_when_printed() -> None:
