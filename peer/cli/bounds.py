@@ -15,6 +15,7 @@ CHUNK_BYTES: Final = 256 * 1024
 NEARBY_S: Final = 1.0
 NEARBY_MORE_S: Final = 0.1
 HOSTS_MAX: Final = 64
+HOST_CHARS_MAX: Final = 253
 
 # Busy peers (429, 503)
 BUSY_ATTEMPTS_MAX: Final = 5
@@ -37,6 +38,7 @@ PAGES_MAX: Final = 2_000
 DOWNLOADS_AT_ONCE: Final = 4
 DOWNLOAD_ATTEMPTS: Final = 3
 OUTPUT_NAME_BYTES_MAX: Final = 1_024
+SMALL_FILE_BYTES_MAX: Final = 64 * 1024  # tokens, and the JSON that peers and peerctl leave for this account
 FRAMES_TEXT_CHARS_MAX: Final = 65_536
 FRAMES_MAX: Final = 1_000_000
 ASSETS_MAX: Final = 20_000

@@ -29,6 +29,7 @@ from urllib3.exceptions import (
 )
 
 from peer.cli import bounds
+from peer.cli.documents import parse_object
 from peer.cli.earlyanswer import ListeningManager
 from peer.cli.failures import Busy, CliError, Exit, Unreachable, from_answer
 from peer.cli.settings import Host
@@ -71,11 +72,8 @@ class Reply:
 
     def json(self) -> dict[str, Any]:
         """The body as an object. Raises `CliError` when it is none: then something else than a peer answered."""
-        try:
-            document = json.loads(self.body) if self.body else {}
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
+        document = parse_object(self.body) if self.body else {}
+        if document is None:
             kind = self.headers.get("Content-Type", "no content type")
             raise CliError(
                 Exit.ERROR,
@@ -243,7 +241,10 @@ class MeshClient:
         response = self._sent(host, call)
         if response.status < 300:
             return response
-        body = response.read(bounds.REPLY_BYTES_MAX, decode_content=True)
+        try:
+            body = response.read(bounds.REPLY_BYTES_MAX, decode_content=True)
+        except HTTPError:  # its words are lost, but its status counts
+            body = b""
         response.close()
         _refuse(Reply(host.url, response.status, response.headers, body))
         return response
@@ -261,6 +262,8 @@ class MeshClient:
         except (HTTPError, OSError) as error:
             begun = not isinstance(error, NewConnectionError | ConnectTimeoutError)
             raise _Down(_reason(error), begun=begun, slow=isinstance(error, ReadTimeoutError)) from None
+        except ValueError as error:  # http.client's word for a header that is none
+            raise CliError(Exit.USAGE, "this cannot be said in a request", why=str(error)) from None
 
     def _sent_once(self, host: Host, call: Call) -> urllib3.BaseHTTPResponse:
         return self._pool(host).urlopen(
@@ -315,13 +318,9 @@ def _refuse(reply: Reply) -> None:
     """Raise what a status of 300 or more means."""
     if reply.status < 300:
         return
-    try:
-        problem = json.loads(reply.body)
-    except ValueError:
-        problem = None
     raise from_answer(
         reply.status,
-        problem if isinstance(problem, dict) else {},
+        parse_object(reply.body) or {},
         host=reply.url,
         retry_after=reply.headers.get("Retry-After"),
         request_id=reply.headers.get("X-Request-Id", ""),

@@ -11,6 +11,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from peer.cli import bounds, sse
 from peer.cli.client import Call, MeshClient
+from peer.cli.documents import parse_object
 from peer.cli.failures import Unreachable
 from peer.cli.screen import plain
 from peer.cli.tables import short
@@ -56,17 +57,9 @@ def _stream(client: MeshClient, path: str, *, last_id: str, follow: bool) -> Ite
     params = {} if follow else {"follow": "false"}
     with client.stream(Call("GET", path, params=params, headers=headers, read_timeout_s=bounds.EVENT_SILENCE_S)) as response:
         for event in sse.events(sse.lines(response.stream(None)), last_id=last_id):
-            decoded = _decoded(event.data)
+            decoded = parse_object(event.data)
             if decoded is not None:
                 yield event.id, decoded
-
-
-def _decoded(text: str) -> Event | None:
-    try:
-        event = json.loads(text)
-    except ValueError:
-        return None
-    return event if isinstance(event, dict) else None
 
 
 _HEAD = ("id", "time", "event", "job", "frame", "peer")

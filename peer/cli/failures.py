@@ -110,7 +110,7 @@ def seconds(retry_after: str | None) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time())
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, IndexError):  # the last two are its own on dates of some shapes
         return None
 
 

@@ -5,6 +5,7 @@ Decides where a file goes and when it is right. The names come from a peer and a
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -22,6 +23,7 @@ from peer.cli.client import Call, MeshClient
 from peer.cli.failures import CliError, Exit
 from peer.cli.jobref import job_path
 
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _PARTIAL: Final = ".peerctl-part"
 
 
@@ -183,7 +185,7 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def _digest(row: Mapping[str, Any]) -> str | None:
     digest = row.get("digest")
-    return digest if isinstance(digest, str) and len(digest) == 64 else None
+    return digest if isinstance(digest, str) and _DIGEST.match(digest) else None
 
 
 def file_digest(path: Path) -> str:

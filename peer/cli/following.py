@@ -19,7 +19,7 @@ from peer.cli.failures import CliError, Exit, Unreachable
 from peer.cli.jobref import job_path
 from peer.cli.jobview import FINAL, ended, frames_of, why_text
 from peer.cli.progress import Meter
-from peer.cli.tables import count
+from peer.cli.tables import count, text_of
 
 if TYPE_CHECKING:
     from peer.cli.invocation import Invocation
@@ -50,7 +50,7 @@ def watch_job(
                 _done(current), total=count(frames_of(current), "total") or None, note=_note(current), eta_s=_eta(current)
             )
             yield current
-            if ended(current) is not None or current.get("state") in until:
+            if ended(current) is not None or text_of(current, "state") in until:
                 return
         follower.rest()
 
@@ -133,7 +133,7 @@ def _done(job: Job) -> int:
 
 def _eta(job: Job) -> float | None:
     eta = job.get("eta_s")
-    return float(eta) if isinstance(eta, int | float) and job.get("state") not in FINAL else None
+    return float(eta) if isinstance(eta, int | float) and text_of(job, "state") not in FINAL else None
 
 
 def _note(job: Job) -> str:

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from peer.cli.documents import parse_object, read_bounded
 from peer.cli.failures import CliError, Exit
 
 if TYPE_CHECKING:
@@ -65,8 +66,8 @@ def remember(state_dir: Path, *, job: str, host: str) -> None:
 def recall(state_dir: Path) -> str:
     """The id of the last job submitted by this account. Raises `CliError` (not found)."""
     try:
-        job = json.loads((state_dir / _FILE).read_text("utf-8"))["job"]
-    except (OSError, ValueError, KeyError, TypeError):
+        job = (parse_object(read_bounded(state_dir / _FILE)) or {}).get("job")
+    except (OSError, ValueError):
         job = None
     if not isinstance(job, str) or not job:
         raise CliError(Exit.NOT_FOUND, "@last: no job was submitted from this account yet", remedy="see the jobs: peerctl jobs")

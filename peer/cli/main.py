@@ -88,6 +88,12 @@ def run(given: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return int(Exit.INTERRUPTED)
+    except UnicodeEncodeError as error:  # half of a surrogate pair stands for a byte of an argument
+        Screen().fail(CliError(Exit.USAGE, f"{error.object[error.start : error.end]!r} is not UTF-8"))
+        return int(Exit.USAGE)
+    except RecursionError:
+        Screen().fail(CliError(Exit.ERROR, "the peer's answer is nested too deeply", remedy="is it a peer's user port?"))
+        return int(Exit.ERROR)
     except OSError as error:
         _forget_stdout()
         if not isinstance(error, BrokenPipeError):
@@ -103,9 +109,11 @@ def run(given: Sequence[str]) -> int:
 def _usage(error: object) -> None:
     import click
 
+    from peer.cli.screen import plain
+
     assert isinstance(error, click.UsageError)
     path = error.ctx.command_path if error.ctx is not None else PROGRAM
-    print(f"error: {error.format_message()}\n  next: {path} --help", file=sys.stderr)
+    print(f"error: {plain(error.format_message())}\n  next: {path} --help", file=sys.stderr)
 
 
 def _forget_stdout() -> None:

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from peer.cli import bounds
 from peer.cli.failures import CliError, Exit
 
-_PART = re.compile(r"(-?\d+)(?:\s*-\s*(-?\d+)(?:\s*x\s*(\d+))?)?\Z")
+_NUMBER = r"-?\d{1,9}"
+_PART = re.compile(rf"({_NUMBER})(?:\s*-\s*({_NUMBER})(?:\s*x\s*(\d{{1,9}}))?)?\Z", re.ASCII)
 
 
 def parse_ranges(text: str) -> tuple[range, ...]:

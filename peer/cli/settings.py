@@ -6,7 +6,6 @@ Decides the order of hosts, which authority verifies each and which token may go
 from __future__ import annotations
 
 import ipaddress
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from peer.cli import bounds
+from peer.cli.documents import parse, read_bounded
 from peer.cli.failures import CliError, Exit
 
 APP: Final = "rendermesh"
 DEFAULT_PORT: Final = 7700
+_NO_HOST: Final = frozenset(" %/\\?#@[]<>\"'`{}|^")
 DEFAULT_URL: Final = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
@@ -87,13 +88,16 @@ def child_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in ("PEERCTL_TOKEN", "PEERCTL_TOKEN_FILE")}
 
 
-def parse_url(text: str) -> str:
+def parse_url(text: str, *, source: str = "") -> str:
     """`HOST`, `HOST:PORT` or a URL as a URL with scheme and port. Without a scheme: http on loopback, https elsewhere.
 
-    Raises `CliError` (usage) with a form that works.
+    Raises `CliError` (usage) with a form that works. `source`: the file in which it stands.
     """
+    where = f" in {source}" if source else ""
     wrong = CliError(
-        Exit.USAGE, f"cannot read the host {text!r}", remedy="write for example -H 10.0.0.5:7700 or -H https://render1:7700"
+        Exit.USAGE,
+        f"cannot read the host {text[:80]!r}{where}",
+        remedy="write for example -H 10.0.0.5:7700 or -H https://render1:7700",
     )
     bare = "://" not in text
     candidate = f"//{text}" if bare else text
@@ -104,13 +108,35 @@ def parse_url(text: str) -> str:
         name, port = parts.hostname, parts.port
     except ValueError:
         raise wrong from None
-    if not name or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username or parts.password:
+    if (
+        not name
+        or not text.isprintable()
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.fragment
+        or parts.username
+        or parts.password
+    ):
         raise wrong
     scheme = parts.scheme or ("http" if is_loopback(name) else "https")
-    if scheme not in ("http", "https") or any(char.isspace() for char in name):
+    if scheme not in ("http", "https") or not (_is_ipv6(name) if ":" in name else _is_name(name)):
         raise wrong
     shown = f"[{name}]" if ":" in name else name
     return f"{scheme}://{shown}:{port or DEFAULT_PORT}"
+
+
+def _is_name(text: str) -> bool:
+    """A name or an IPv4 address: not what it resolves to, only that it is one word that can stand in a URL."""
+    return len(text) <= bounds.HOST_CHARS_MAX and text.isprintable() and not any(char in _NO_HOST for char in text)
+
+
+def _is_ipv6(text: str) -> bool:
+    literal, _, scope = text.partition("%")
+    try:
+        ipaddress.IPv6Address(literal)
+    except ValueError:
+        return False
+    return "%" not in text or (scope.isascii() and scope.replace("-", "").replace(".", "").isalnum())
 
 
 def secure_url(url: str, *, named_scheme: bool) -> str:
@@ -145,7 +171,7 @@ def _host(url: str, *, authority: str | None, token: str | None, local: Host | N
     """A host with what verifies it: a given authority first, then what was pinned for it, else the local peer's own."""
     same = local is not None and local.url == url
     pin = pin_of(pins, url)
-    if authority is None and not same and url.startswith("https:") and pin.is_file():
+    if authority is None and not same and url.startswith("https:") and _is_file(pin):
         return Host(url, ca=str(pin), mesh_ca=True, token=token)
     if local is not None and authority is None:
         return Host(url, ca=local.ca, mesh_ca=local.ca is not None, token=token or (local.token if same else None))
@@ -153,7 +179,7 @@ def _host(url: str, *, authority: str | None, token: str | None, local: Host | N
 
 
 def _authority(path: str | None) -> str | None:
-    if path is not None and not Path(path).is_file():
+    if path is not None and not _is_file(Path(path)):
         raise CliError(
             Exit.USAGE,
             f"the authority's file {path!r} is not there",
@@ -162,20 +188,35 @@ def _authority(path: str | None) -> str | None:
     return path
 
 
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; there is none of a name that is too long for one, or holds what no name may."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _token(env: Mapping[str, str]) -> str | None:
     plain, path = env.get("PEERCTL_TOKEN"), env.get("PEERCTL_TOKEN_FILE")
     if plain and path:
         raise CliError(Exit.USAGE, "PEERCTL_TOKEN and PEERCTL_TOKEN_FILE are both set", remedy="unset one of them")
-    return plain.strip() if plain else _secret(Path(path), "PEERCTL_TOKEN_FILE") if path else None
+    if plain:
+        return _word(plain.strip(), "PEERCTL_TOKEN")
+    return _secret(Path(path), "PEERCTL_TOKEN_FILE") if path else None
 
 
 def _secret(path: Path, source: str) -> str:
     try:
-        text = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bounded(path).strip()
+    except (OSError, ValueError) as error:
         raise CliError(Exit.USAGE, f"cannot read the token file {str(path)!r} of {source}", why=str(error)) from None
-    if not text or any(char.isspace() for char in text):
-        raise CliError(Exit.USAGE, f"the token file {str(path)!r} of {source} holds no single word")
+    return _word(text, f"the token file {str(path)!r} of {source}")
+
+
+def _word(text: str, source: str) -> str:
+    """What can stand in a header. The text itself is never shown."""
+    if not text or any(not "!" <= char <= "~" for char in text):
+        raise CliError(Exit.USAGE, f"{source} holds no single word of plain characters")
     return text
 
 
@@ -183,7 +224,7 @@ def _local_peer(data_dir: Path) -> Host | None:
     """What the peer of this account left in `client.json`: `{"url", "ca": path|null, "token": text or "key": path}`."""
     path = data_dir / "client.json"
     try:
-        document: Any = json.loads(path.read_text("utf-8"))
+        document: Any = parse(read_bounded(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -198,7 +239,7 @@ def _local_peer(data_dir: Path) -> Host | None:
             Exit.ERROR, f"{path} names no peer", remedy="name the peer: -H HOST, or restart peerd, which writes it anew"
         )
     return Host(
-        parse_url(document["url"]),
+        parse_url(document["url"], source=str(path)),
         ca=_optional(document, "ca"),
         mesh_ca=_optional(document, "ca") is not None,
         token=_local_token(document, path),
@@ -208,9 +249,10 @@ def _local_peer(data_dir: Path) -> Host | None:
 def _local_token(document: Mapping[str, Any], path: Path) -> str | None:
     key = _optional(document, "key")
     if key is None:
-        return _optional(document, "token")
+        token = _optional(document, "token")
+        return None if token is None else _word(token, str(path))
     at = path.parent / key
-    return _secret(at, str(path)) if at.exists() else None
+    return _secret(at, str(path)) if _is_file(at) else None
 
 
 def _optional(document: Mapping[str, Any], key: str) -> str | None:

@@ -46,7 +46,7 @@ def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     rest = b""
     for chunk in chunks:
         rest += chunk
-        if rest.endswith(b"\r"):
+        if rest.endswith(b"\r") and len(rest) <= bounds.EVENT_BYTES_MAX:
             continue  # the LF that belongs to it may be in the next chunk
         *whole, rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         if len(rest) > bounds.EVENT_BYTES_MAX:

@@ -74,7 +74,8 @@ def remove(invocation: Invocation, fingerprint: str, force: bool) -> None:
 
 
 def _show(invocation: Invocation, ring: Mapping[str, Any]) -> None:
-    items = [row for row in ring.get("keys", []) if isinstance(row, dict)]
+    rows = ring.get("keys")
+    items = [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
     if invocation.format == "json":
         invocation.screen.document("MeshKeys", ring)
     else:

@@ -12,6 +12,7 @@ from peer.cli import bounds
 from peer.cli.invocation import Invocation
 from peer.cli.jobref import find_job, job_path
 from peer.cli.options import common, examples, job_argument
+from peer.cli.tables import text_of
 
 _FRAME_ENDS = frozenset({"done", "failed", "held"})
 
@@ -83,7 +84,7 @@ def _log_text(invocation: Invocation, job: dict[str, Any], frame: int, *, option
 
 def _frame_ended(invocation: Invocation, job: dict[str, Any], frame: int) -> bool:
     rows = invocation.client.pages(job_path(job, "frames"), "frames")
-    return next((row.get("state") in _FRAME_ENDS for row in rows if row.get("frame") == frame), True)
+    return next((text_of(row, "state") in _FRAME_ENDS for row in rows if row.get("frame") == frame), True)
 
 
 def _safe(line: str) -> str:

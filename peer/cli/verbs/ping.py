@@ -56,4 +56,5 @@ def _way(seen: Item, way: str) -> dict[str, Any]:
 
 def _ms(row: Item, figure: Any) -> str:
     times = row.get("rtt_ms")
-    return f"{figure(times):.2f} ms" if isinstance(times, list) and times else ""
+    known = [one for one in times if isinstance(one, int | float)] if isinstance(times, list) else []
+    return f"{figure(known):.2f} ms" if known else ""

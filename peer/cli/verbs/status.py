@@ -65,7 +65,7 @@ def _screenful(invocation: Invocation, picture: _Picture, word: str, detail: str
     screen.data("")
     print_table(screen, picture.peers, peerview.COLUMNS, wide=wide)
     screen.data("")
-    shown = sorted(picture.jobs, key=lambda job: job.get("state") in jobview.FINAL)[:_JOBS_SHOWN]
+    shown = sorted(picture.jobs, key=lambda job: text_of(job, "state") in jobview.FINAL)[:_JOBS_SHOWN]
     if not shown:
         screen.data("no jobs; submit one: peerctl submit SCENE")
         return

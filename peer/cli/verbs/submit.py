@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from peer.cli.acceptance import After, accept, staying
+from peer.cli.documents import parse
 from peer.cli.invocation import Invocation
 from peer.cli.options import common, examples
 
@@ -113,7 +114,7 @@ def _send(
 def _number(text: str) -> Any:
     """A number where it is one; else the text, for the peer to refuse by name."""
     try:
-        value = json.loads(text)
+        value = parse(text)
     except ValueError:
         return text
     return value if isinstance(value, int | float) else text
@@ -128,7 +129,7 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, Any]:
                 f"cannot read --setting {pair!r}; write for example --setting frame_ms=30", click.get_current_context()
             )
         try:
-            found[key] = json.loads(text)
+            found[key] = parse(text)
         except ValueError:
             found[key] = text
     return found

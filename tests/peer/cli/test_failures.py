@@ -2,8 +2,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.cli.failures import Busy, Exit, from_answer, seconds
+from tests.fuzzing import changed, json_values, spoilt, texts
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,26 @@ def test_retry_after_in_every_form() -> None:
     assert 90 < at <= 100
     assert seconds("Wed, 21 Oct 2015 07:28:00 GMT") == 0
     assert [seconds(text) for text in (None, "", "soon", "-1", "1e9", "٣")] == [None] * 6
+
+
+DATES = changed(b"Wed, 21 Oct 2015 07:28:00 GMT").map(lambda data: data.decode("latin-1")) | st.sampled_from(
+    ["Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359", "1 Jan 2015 99:99:99 +99999", ",", "a,b c d e f"]
+)
+
+
+@given(DATES | texts)
+def test_any_header_is_a_wait_or_none(text: str) -> None:
+    wait_s = seconds(text)
+    assert wait_s is None or wait_s >= 0
+
+
+@given(
+    st.integers(300, 999),
+    spoilt({"title": "t", "detail": "d", "code": "c", "errors": [{"field": "f", "message": "m"}]})
+    | st.dictionaries(texts, json_values, max_size=3),
+    texts,
+)
+def test_any_refusal_has_a_sentence_and_a_code(status: int, problem: object, retry_after: str) -> None:
+    error = from_answer(status, problem if isinstance(problem, dict) else {}, host="h", retry_after=retry_after, request_id="r")
+    assert str(error)
+    assert error.exit_code in tuple(Exit)

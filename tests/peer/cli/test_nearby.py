@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from zeroconf import ServiceInfo, Zeroconf
 
 from peer.cli import nearby
 from peer.cli.client import MeshClient
 from peer.cli.failures import CliError, Exit, Unreachable
-from peer.cli.settings import Host, load
+from peer.cli.settings import Host, load, parse_url
 from tests.peer.cli.conftest import Peerctl
 from tests.peer.cli.fakemesh import FakeMesh, FakePeer
 
@@ -149,3 +151,29 @@ def test_looking_around_can_be_switched_off() -> None:
     ]  # fmt: skip
     with pytest.raises(CliError, match="PEERCTL_DISCOVERY"):
         load(environ={"PEERCTL_DISCOVERY": "dns"})
+
+
+KEYS = st.sampled_from([b"txtvers", b"tls"]) | st.binary(max_size=9)
+VALUES = st.sampled_from([b"1", b"0"]) | st.binary(max_size=9) | st.none()
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=3), st.lists(st.ip_addresses(), max_size=3), st.integers(0, 65_535))
+def test_any_record_is_a_host_that_can_be_asked_or_none(
+    properties: dict[bytes, bytes | None], addresses: list[object], port: int
+) -> None:
+    info = ServiceInfo(
+        nearby.TYPE, f"x.{nearby.TYPE}", port=port, properties=properties, parsed_addresses=[str(one) for one in addresses]
+    )
+    url = nearby.url_of(info)
+    assert url is None or parse_url(url) == url
+
+
+@given(st.binary(max_size=60), st.lists(st.binary(max_size=20), max_size=2), st.none() | st.integers(0, 65_535))
+def test_any_bytes_of_a_record_are_read(text: bytes, addresses: list[bytes], port: int | None) -> None:
+    """The TXT record as it comes over the wire, where a length may lead outside."""
+    try:
+        info = ServiceInfo(nearby.TYPE, f"x.{nearby.TYPE}", port=port, properties=text, addresses=addresses)
+    except TypeError:  # zeroconf's own word for an address of a strange length
+        return
+    url = nearby.url_of(info)
+    assert url is None or parse_url(url) == url

@@ -1,10 +1,15 @@
 import json
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from peer.cli.failures import CliError, Exit
 from peer.cli.settings import Host, child_environment, load, parse_url, pin_of
+from tests.fuzzing import changed, deep_json, examples, refused, spoilt, texts
 
 
 @pytest.fixture
@@ -32,7 +37,23 @@ def test_a_host_in_every_form(text: str, url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://", "ftp://x", "a b", "host:port", "host:99999", "http://h/path", "http://u:p@h", "h?x", "[::1"]
+    "text",
+    [
+        "",
+        "http://",
+        "ftp://x",
+        "a b",
+        "host:port",
+        "host:99999",
+        "http://h/path",
+        "http://u:p@h",
+        "h?x",
+        "[::1",
+        "h" * 254,
+        "a\nb",
+        "a\x85",
+        "a\udcff",
+    ],
 )
 def test_what_is_no_host_is_refused_with_a_form_that_works(text: str) -> None:
     with pytest.raises(CliError, match="cannot read the host") as caught:
@@ -67,7 +88,71 @@ def test_the_local_peer_says_where_it_is_and_what_proves_us(data_dir: Path) -> N
     assert told.token == "mine"
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"url": 3}'])
+HOSTS = st.sampled_from([b"localhost", b"127.0.0.1:8000", b"[::1]:8000", b"https://render1:7700/", b"[fe80::1%eth0]:1"])
+
+
+@examples(300)
+@given(
+    HOSTS.flatmap(changed).map(lambda data: data.decode("latin-1"))
+    | st.tuples(st.sampled_from(["", "http://", "["]), texts).map("".join)
+)
+def test_any_text_is_a_host_in_one_form_or_refused(text: str) -> None:
+    error = refused(parse_url, text, by=CliError)
+    if error is None:
+        url = parse_url(text)
+        assert parse_url(url) == url
+        assert urlsplit(url).port is not None
+        assert pin_of(Path("/config"), url).parent == Path("/config/trust")
+    else:
+        assert error.exit_code is Exit.USAGE
+
+
+LEFT = {"url": "https://127.0.0.1:7711", "ca": "/nowhere/ca.pem", "key": "admin.key"}
+DOCUMENTS = (
+    (spoilt(LEFT) | spoilt({**LEFT, "key": None, "token": "mk_1_s"})).map(json.dumps).map(str.encode)
+    | changed(json.dumps(LEFT).encode())
+    | deep_json.map(str.encode)
+    | st.binary(max_size=40)
+)
+
+
+@examples(200)
+@given(DOCUMENTS, st.binary(max_size=30) | st.just(b"mk_1_s\n"))
+@example(b"[" * 100_000, b"")
+@example(json.dumps({**LEFT, "key": "x" * 5_000}).encode(), b"")
+@example(json.dumps({**LEFT, "key": "a\0b"}).encode(), b"")
+@example(json.dumps({**LEFT, "key": None, "token": "mk_1\nX-Role: admin"}).encode(), b"")
+def test_whatever_stands_in_the_client_file_names_the_local_peer_or_is_said(data_dir: Path, document: bytes, key: bytes) -> None:
+    (data_dir / "client.json").write_bytes(document)
+    (data_dir / "admin.key").write_bytes(key)
+    try:
+        (host,) = load(environ={"PEER_DATA_DIR": str(data_dir)}).hosts
+    except CliError as error:
+        assert "client.json" in f"{error} {error.why}"  # noqa: PT017 - both are right
+        return
+    assert parse_url(host.url) == host.url
+    assert host.token is None or all("!" <= char <= "~" for char in host.token)
+
+
+def test_a_client_file_without_end_is_not_read_to_its_end(data_dir: Path) -> None:
+    (data_dir / "client.json").symlink_to("/dev/zero")
+    with pytest.raises(CliError, match=r"client\.json"):
+        load(environ={"PEER_DATA_DIR": str(data_dir)})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["PEERCTL_HOST", "PEERCTL_TOKEN", "PEERCTL_TOKEN_FILE", "PEERCTL_CACERT", "PEERCTL_DISCOVERY"]),
+        texts.filter(lambda text: "\0" not in text),
+        max_size=2,
+    )
+)
+def test_any_environment_is_settings_or_refused(environ: dict[str, Any]) -> None:
+    error = refused(lambda: load(environ=environ), by=CliError)
+    assert error is None or error.exit_code is Exit.USAGE
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"url": 3}', '{"url": "a b"}'])
 def test_a_broken_client_file_is_named(data_dir: Path, text: str) -> None:
     (data_dir / "client.json").write_text(text)
     with pytest.raises(CliError, match=r"client\.json"):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,3 +35,16 @@ def test_chunks_may_end_anywhere(size: int, end: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_garbage_never_raises(data: bytes) -> None:
     read(data, size=7)
+
+
+def test_a_stream_that_never_ends_its_line_is_not_kept() -> None:
+    """Each piece might be the first half of CR LF."""
+    chunks = (b"x" * 65_535 + b"\r" for _ in range(200))
+    tracemalloc.start()
+    try:
+        for _ in sse.lines(chunks):
+            pass
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * bounds.EVENT_BYTES_MAX
