@@ -17,7 +17,7 @@ def test_a_home_folder_is_that_of_the_account(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("text", ["~nobody-of-this-name", "~nobody-of-this-name/x", "a\0b"])
 def test_what_is_no_path_is_refused(text: str):
-    with pytest.raises(ValueError, match="no such home folder|zero byte"):
+    with pytest.raises(ValueError, match=r"no such home folder|zero byte"):
         expanded(text)
 
 
