@@ -73,7 +73,7 @@ class Desk:
         elif member is not None and member.state == "dead":
             self._raise(member, said.run_epoch, said.incarnation)
         elif said.peer == self._ctx.me.peer:
-            self.suspect(accusation, now_s)
+            self._gone(said.run_epoch, said.incarnation)
 
     # ---- alive -------------------------------------------------------------------------------------------------
 
@@ -215,9 +215,16 @@ class Desk:
         hearer, wait_s = self._ctx.members.get(accuser), self._ctx.options.challenge_s
         if hearer is not None and hearer.up and now_s - max(member.since_s, member.verdict_told_s) >= wait_s:
             member.verdict_told_s = now_s
-            ids = member.peer, member.run_epoch, member.incarnation
-            verdict = Left(*ids) if member.state == "left" else Dead(*ids, self._ctx.me.peer)
+            verdict = self.verdict(member)
+            assert verdict is not None
             self._ctx.datagram(hearer.peer, hearer.address, verdict)
+
+    def verdict(self, member: Member) -> Dead | Left | None:
+        """What was concluded of a member that is down; None of one that is up."""
+        ids = member.peer, member.run_epoch, member.incarnation
+        if member.up:
+            return None
+        return Left(*ids) if member.state == "left" else Dead(*ids, self._ctx.me.peer)
 
     def _begin(self, member: Member, news: Suspect, now_s: float) -> None:
         was_alive = member.state == "alive"
@@ -290,6 +297,15 @@ class Desk:
         if not stale and incarnation < limits.EPOCH_MAX and not self._ctx.leaving:
             self._refute(incarnation)
 
+    def _gone(self, run_epoch: int, incarnation: int) -> None:
+        """This peer is held for gone. In a later run than its own: a copy of its data folder ran, or the folder is an older one
+        put back; whoever that was has ended, and the one that lives speaks for that run from now on."""
+        if run_epoch <= self._ctx.me.run_epoch:
+            self._accused(run_epoch, incarnation)
+        elif max(run_epoch, incarnation) < limits.EPOCH_MAX and not self._ctx.leaving:
+            self._ctx.outlive(run_epoch, incarnation)
+            self._ctx.notice("member_outlived", "warning", peer=self._ctx.me.peer, run_epoch=run_epoch)
+
     def _refute(self, incarnation: int) -> None:
         self._ctx.say_again(incarnation=max(incarnation, self._ctx.me.incarnation) + 1)
         self._ctx.awareness.worse()
@@ -300,7 +316,7 @@ class Desk:
     def dead(self, news: Dead, now_s: float) -> None:
         """A suspicion has run out somewhere."""
         if news.peer == self._ctx.me.peer:
-            self._accused(news.run_epoch, news.incarnation)
+            self._gone(news.run_epoch, news.incarnation)
             return
         member = self._ctx.members.get(news.peer)
         if member is None or member.state == "left" or (news.run_epoch, news.incarnation) < member.order:
@@ -311,7 +327,7 @@ class Desk:
     def left(self, news: Left, now_s: float) -> None:
         """A member has said goodbye."""
         if news.peer == self._ctx.me.peer:
-            self._accused(news.run_epoch, news.incarnation)
+            self._gone(news.run_epoch, news.incarnation)
             return
         member = self._ctx.members.get(news.peer)
         if member is None or (news.run_epoch, news.incarnation) < member.order:

@@ -373,9 +373,9 @@ class Swim:
             messages.append(self._ctx.me)
         if member is not None and member.up and event.source != member.address:
             messages.append(member.alive)  # perhaps another process with that id: it shall hear where the known one lives
-        accusation = None if member is None else self._ctx.accusation(member)
-        if accusation is not None:
-            messages.append(accusation)
+        held_against_it = None if member is None else self._desk.verdict(member) or self._ctx.accusation(member)
+        if held_against_it is not None:
+            messages.append(held_against_it)
         self._ctx.datagram(event.sender, event.source, *messages)
 
     def _acked(self, ack: Ack, sender: PeerId, now_s: float) -> None:

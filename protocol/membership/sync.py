@@ -151,7 +151,7 @@ class Sync:
     def _wants(self, peer: PeerId, theirs: tuple[int, int, int]) -> bool:
         me = self._ctx.me
         if peer == me.peer:
-            return (me.run_epoch, me.incarnation, 0) < theirs and theirs[0] == me.run_epoch
+            return (me.run_epoch, me.incarnation, 0) < theirs and (theirs[0] == me.run_epoch or theirs[2] > 0)
         member = self._ctx.members.get(peer)
         return theirs[2] == 0 if member is None else (*member.order, _RANK[member.state]) < theirs
 

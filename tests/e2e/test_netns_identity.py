@@ -56,6 +56,8 @@ def test_of_two_peers_with_one_id_the_later_one_ends_with_a_clear_error(three: F
     assert later.process.returncode == 2
     assert any(line.startswith("peerd: another peer with this peer's id runs at") for line in story), story
     assert original.process.poll() is None
+    outlived = three.fleet.wait(lambda: any("member_outlived" in line for line in original.lines), 60, None)
+    assert outlived, "the others held the copy for its restart, so it must come back in the copy's run"
     assert three.agree(0, 1, 2, timeout_s=60), three.fleet.doubts()
 
 

@@ -276,6 +276,30 @@ def test_two_peers_with_one_id_find_each_other_and_the_later_one_is_to_stop(epoc
     assert stops is None or told[stops] == [True]
 
 
+@pytest.mark.parametrize("way", ["kill", "silence"])
+def test_a_peer_outlives_a_copy_of_its_data_folder_that_ran_later(way: str) -> None:
+    """The others took the copy for its restart, and then it ended: the original comes back, in the copy's run, and so does its
+    next start, which begins with a lower one."""
+    mesh = Mesh().start_many(3)
+    mesh.start(9, seeds=[0], me=peer_id(2), run_epoch=5)
+    mesh.run(5)
+    getattr(mesh, way)(9)
+
+    def is_back() -> bool:
+        held = [one for number in (0, 1) for one in mesh.peers[number].swim.members() if one.peer == peer_id(2)]
+        return [(one.address, one.state) for one in held] == [(address(2), "alive")] * 2
+
+    assert mesh.run_until(is_back, 120) is not None
+    assert mesh.peers[2].swim.me().run_epoch == 5
+    mesh.run(60)
+    assert mesh.all_alive()
+    assert is_back()
+    mesh.kill(2)
+    mesh.start(2, seeds=[0], run_epoch=2)
+    mesh.run(60)
+    assert mesh.all_alive()
+
+
 def test_a_restarted_peer_takes_no_recording_of_its_former_run_for_another_process() -> None:
     mesh = Mesh().start_many(3)
     recording = [data for _, sender, _, data in mesh.recorded if sender == 2]
