@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Awaitable, Callable
 
 POLL_S = 0.01
+PATIENCE_S = 60.0  # far more than any wait takes, so that a busy machine fails no test
 
 
-async def wait_until(predicate: Callable[[], object | Awaitable[object]], timeout_s: float = 10.0) -> None:
+async def wait_until(predicate: Callable[[], object | Awaitable[object]], timeout_s: float = PATIENCE_S) -> None:
     """Return once `predicate()` (plain or async) is true; fail with its source when `timeout_s` has passed."""
     try:
         async with asyncio.timeout(timeout_s):

@@ -163,7 +163,7 @@ async def _closed(mesh: Mesh, stack: AsyncExitStack) -> Door:
         answers = [await admin.json("GET", f"{peer.url}/api/v1/peers") for peer in peers]
         return all(status == 200 and sum(bool(row["capabilities"]) for row in said["peers"]) == 3 for status, said in answers)
 
-    await wait_until(all_joined, 30)
+    await wait_until(all_joined)
     return Door(peers, folder / "ca.pem", admin)
 
 
@@ -188,7 +188,7 @@ async def _prepare(mesh: Mesh, door: Door) -> None:
     foreign = await mesh.start(
         "foreign", "--mesh-key-file", str(_mesh_key(mesh, "foreign.key")), "--bind", "127.0.0.9", "--join", "127.0.0.9:1"
     )
-    await wait_until((foreign.data_dir / "admin.key").exists, 60)
+    await wait_until((foreign.data_dir / "admin.key").exists)
     door.wrong = {
         "no key": None,
         "wrong secret": f"{key}_{int(secret, 16) ^ 1:0{len(secret)}x}",

@@ -68,7 +68,7 @@ async def measure(mesh: Mesh, scene: Path) -> dict[str, Any]:
     began = time.monotonic()
     job = submit_streamed(taker, scene, {"renderer": "null", "frames": "1"})
     seconds = time.monotonic() - began
-    await wait_until(lambda: taker.job(job)["durability"]["copies"] == 2, 60)
+    await wait_until(lambda: taker.job(job)["durability"]["copies"] == 2)
     growth = {name: peak_bytes(peer) - before[name] for name, peer in peers.items()}
     return {"bytes": scene.stat().st_size, "growth_bytes": growth, "seconds": round(seconds, 2)}
 

@@ -86,7 +86,7 @@ async def start_closed(mesh: Mesh, count: int, *arguments: str, name: str = "mes
         peers.append(await mesh.start(f"{name}-{number}", *given, join=peers[0] if peers else None))
     first = peers[0].data_dir
     admin = Client(first / "ca.pem", (first / "admin.key").read_text().strip())
-    await wait_until(lambda: all(len(admin.peers_of(peer)) == count for peer in peers), 30)
+    await wait_until(lambda: all(len(admin.peers_of(peer)) == count for peer in peers))
     return Closed(mesh, peers, admin)
 
 
@@ -105,7 +105,7 @@ async def test_a_key_opens_every_peer_and_a_revoked_one_none(mesh: Mesh) -> None
     made = closed.admin.ask(closed.peers[2], "POST", "/api/v1/jobs", body, key=key)
     assert made.status == 202, made.data
     job = made.json()["id"]
-    await wait_until(lambda: closed.admin.get(closed.peers[0], f"/api/v1/jobs/{job}")["state"] == "completed", 30)
+    await wait_until(lambda: closed.admin.get(closed.peers[0], f"/api/v1/jobs/{job}")["state"] == "completed")
     submitter = closed.admin.get(closed.peers[0], f"/api/v1/jobs/{job}")["submitter"]
     assert submitter == f"alice/{key.split('_')[1]}"
     paused = closed.admin.ask(closed.peers[0], "POST", f"/api/v1/jobs/{job}/cancel", {}, key=key)
@@ -136,7 +136,7 @@ async def test_a_revocation_while_a_peer_is_away_holds_when_it_is_back(mesh: Mes
     closed.peers[1].kill()
     assert closed.admin.ask(closed.peers[0], "DELETE", "/api/v1/tokens/alice").status == 200
     await mesh.restart(closed.peers[1])
-    await wait_until(lambda: closed.statuses(key) == [401, 401], 20)
+    await wait_until(lambda: closed.statuses(key) == [401, 401])
 
 
 async def test_the_account_s_own_peerctl_needs_nothing_and_another_s_a_pin_and_a_key(mesh: Mesh) -> None:

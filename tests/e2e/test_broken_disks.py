@@ -53,7 +53,7 @@ def try_anything(peer: PeerProcess, key: str) -> tuple[int, int]:
 async def test_after_an_io_error_nothing_is_acknowledged_until_all_is_verified(call: str, mesh: Mesh):
     peer = failing(mesh)
     peer.begin()
-    await wait_until(lambda: peer.is_ready, 60)
+    await wait_until(lambda: peer.is_ready)
     await mesh.together([peer])
     before = peer.submit(**{key: value for key, value in JOB.items() if key != "renderer"})
     assert (await peer.until_ended(before))["state"] == "completed"
@@ -113,20 +113,20 @@ async def test_a_peer_on_a_full_disk_promises_nothing_goes_on_gossiping_and_reco
     def refused() -> bool:
         return full.ask("POST", "/api/v1/jobs", json_body={**JOB, "name": "x" * 200}, headers=key).status == 503
 
-    await wait_until(lambda: full.ask("GET", "/health").status == 503, 30)
+    await wait_until(lambda: full.ask("GET", "/health").status == 503)
     assert refused()
 
     def seen_critical() -> bool:
         rows = [row for row in other.peers() if row["id"] == full.id]
         return any(check["status"] == "critical" for row in rows for check in row["checks"])
 
-    await wait_until(seen_critical, 30)
+    await wait_until(seen_critical)
     assert full.running.poll() is None
     assert other.id in {row["id"] for row in full.peers()}
     for path in ballast:
         path.unlink()
     await wait_until(lambda: full.ask("GET", "/health").status != 503, 90)
-    await wait_until(lambda: not refused(), 30)
+    await wait_until(lambda: not refused())
     jobs = full.get("/jobs")["jobs"]
     assert len(jobs) == 1
     assert (await full.until_ended(jobs[0]["id"]))["state"] == "completed"

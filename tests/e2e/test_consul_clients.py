@@ -174,13 +174,13 @@ async def test_a_service_survives_a_restart_and_every_peer_answers_for_it(mesh: 
     await wait_until(passing)
     before = int(one.ask("GET", "/v1/catalog/nodes").headers["X-Consul-Index"])
     one.kill()
-    await wait_until(lambda: not passing(), 30)
+    await wait_until(lambda: not passing())
     [row] = two.ask("GET", "/v1/health/service/web").json
     assert {check["CheckID"]: check["Status"] for check in row["Checks"]}["serfHealth"] == "critical"
     await mesh.restart(one)
     assert int(one.ask("GET", "/v1/catalog/nodes").headers["X-Consul-Index"]) > before
     assert one.ask("PUT", "/v1/agent/check/pass/service:web-1").status == 200
-    await wait_until(passing, 30)
+    await wait_until(passing)
 
 
 async def test_a_failed_peer_is_made_to_leave_and_a_peer_leaves_when_told(mesh: Mesh):
@@ -192,9 +192,9 @@ async def test_a_failed_peer_is_made_to_leave_and_a_peer_leaves_when_told(mesh: 
     name = next(row["Name"] for row in one.ask("GET", "/v1/agent/members").json if row["Name"].startswith("elm-"))
     assert one.ask("PUT", f"/v1/agent/force-leave/{name}").status == 409
     three.kill()
-    await wait_until(lambda: statuses(one) == statuses(two) == [1, 1, 4], 30)
+    await wait_until(lambda: statuses(one) == statuses(two) == [1, 1, 4])
     assert one.ask("PUT", f"/v1/agent/force-leave/{name}").status == 200
-    await wait_until(lambda: statuses(one) == statuses(two) == [1, 1, 3], 30)
+    await wait_until(lambda: statuses(one) == statuses(two) == [1, 1, 3])
     assert len(two.ask("GET", "/v1/catalog/nodes").json) == 2
     assert two.ask("PUT", "/v1/agent/leave").status == 200
     assert await two.ended() == 0
@@ -212,7 +212,7 @@ async def test_peers_that_never_met_are_joined(mesh: Mesh):
 async def test_behind_a_closed_door_the_consul_token_is_an_api_key(mesh: Mesh):
     closed = await start_closed(mesh, 2)
     operator, viewer = closed.token("ops", "operator"), closed.token("eyes", "viewer")
-    await wait_until(lambda: closed.statuses(operator) == closed.statuses(viewer) == [200, 200], 30)
+    await wait_until(lambda: closed.statuses(operator) == closed.statuses(viewer) == [200, 200])
 
     def by(key: str | None) -> consul.Consul:
         host, _, port = closed.peers[0].host.rpartition(":")

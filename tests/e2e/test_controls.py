@@ -25,8 +25,8 @@ async def begin(mesh: Mesh, **spec: Any) -> tuple[list[PeerProcess], PeerProcess
     peers = await mesh.start_many(*NAMES)
     owner = peers[0]
     job = owner.submit(**spec)
-    await wait_until(lambda: len(owner.job(job)["replicas"]) == 3, 20)
-    await wait_until(everywhere(peers, lambda peer: knows(peer, job)), 20)
+    await wait_until(lambda: len(owner.job(job)["replicas"]) == 3)
+    await wait_until(everywhere(peers, lambda peer: knows(peer, job)))
     return peers, owner, stranger_to(peers, job, owner), job
 
 
@@ -42,12 +42,12 @@ async def test_every_control_works_at_a_peer_that_does_not_hold_the_job(mesh: Me
     peers, owner, stranger, job = await begin(mesh, frames="1-400", settings=SLOW, name="shot")
     assert stranger.post(f"/jobs/{job}/pause")["state"] == "paused"
     await wait_until(everywhere(peers, state_is("paused", job)))
-    await wait_until(lambda: owner.job(job)["frames"]["running"] == 0, 20)
+    await wait_until(lambda: owner.job(job)["frames"]["running"] == 0)
     assert mesh.peerctl(stranger, "priority", "shot", "81").returncode == 0
     await wait_until(everywhere(peers, lambda peer: peer.job(job)["priority"] == 81))
     stranger.post("/jobs/shot/resume")
     done = owner.job(job)["frames"]["done"]
-    await wait_until(lambda: owner.job(job)["frames"]["done"] > done, 20)
+    await wait_until(lambda: owner.job(job)["frames"]["done"] > done)
     assert mesh.peerctl(stranger, "rm", "shot").returncode == 5, "it has not ended"
     assert mesh.peerctl(stranger, "cancel", "shot").returncode == 0
     assert mesh.peerctl(stranger, "cancel", "shot").returncode == 0, "it may be said twice"
@@ -56,7 +56,7 @@ async def test_every_control_works_at_a_peer_that_does_not_hold_the_job(mesh: Me
     assert refused.returncode == 5
     assert "cancelled, which is final" in refused.stderr
     assert mesh.peerctl(stranger, "rm", "shot").returncode == 0
-    await wait_until(everywhere(peers, lambda peer: peer.ask("GET", f"/api/v1/jobs/{job}").status == 404), 20)
+    await wait_until(everywhere(peers, lambda peer: peer.ask("GET", f"/api/v1/jobs/{job}").status == 404))
 
 
 async def test_a_retry_of_an_unknown_frame_says_which_frames_there_are(mesh: Mesh) -> None:
@@ -78,7 +78,7 @@ async def test_a_rerender_that_is_asked_for_again_when_it_is_done_renders_nothin
     again = {"include_done": True, "replaces": stranger.job(job)["generation"]}
     for _ in range(2):
         stranger.post(f"/jobs/{job}/retry", again)
-        await wait_until(lambda: owner.job(job)["generation"] == 1 and owner.job(job)["state"] == "completed", 20)
+        await wait_until(lambda: owner.job(job)["generation"] == 1 and owner.job(job)["state"] == "completed")
     assert {row["generation"] for row in owner.frames(job)} == {1}
     commits = [row["frame"] for row in owner.events("frame_committed") if row["job"] == job]
     assert sorted(commits) == [1, 1, 2, 2, 3, 3]
@@ -98,7 +98,7 @@ async def test_clients_that_cancel_and_retry_at_once_leave_one_truth(mesh: Mesh)
         cancelled = any(verb == "cancel" and answer.status == 200 for verb, answer in answers)
         paused = any(verb == "pause" and answer.status == 200 for verb, answer in answers)
         wanted = {"cancelled"} if cancelled else {"paused", "failed"} if paused else {"failed"}
-        await wait_until(partial(agree, peers, job, wanted), 30)
+        await wait_until(partial(agree, peers, job, wanted))
 
 
 def agree(peers: list[PeerProcess], job: str, wanted: set[str]) -> bool:
@@ -120,7 +120,7 @@ async def test_a_job_is_submitted_again_from_a_peer_that_never_had_its_scene(mes
     peers = await mesh.start_many(*NAMES)
     ran = mesh.peerctl(peers[0], "submit", str(scene), "--renderer", "null", "-f", "1-5", "--label", "show=a", "-o", "name")
     old = ran.stdout.strip()
-    await wait_until(everywhere(peers, state_is("completed", old)), 30)
+    await wait_until(everywhere(peers, state_is("completed", old)))
     stranger = stranger_to(peers, old, peers[0])
     peers[0].kill()
     ran = mesh.peerctl(stranger, "resubmit", old, "--wait", "-o", "name", "--idempotency-key", "monday")
@@ -140,7 +140,7 @@ async def test_without_any_holder_a_peer_says_what_to_do(mesh: Mesh) -> None:
     for peer in peers:
         if peer.id in holders:
             peer.kill()
-    await wait_until(lambda: not holders & {row["id"] for row in stranger.peers("alive", "suspect")}, 30)
+    await wait_until(lambda: not holders & {row["id"] for row in stranger.peers("alive", "suspect")})
     for verb in ("retry", "resubmit", "pause"):
         answer = stranger.ask("POST", f"/api/v1/jobs/{job}/{verb}", json_body={})
         assert (answer.status, answer.json["code"]) == (503, "peers_unreachable")

@@ -79,7 +79,7 @@ async def test_a_frame_that_is_rendered_again_replaces_its_own_file_and_no_other
     await peer.until_ended(job)
     kept = (root / "shot_0003.png").stat().st_ino
     peer.post(f"/jobs/{job}/retry", {"frames": "1-2", "include_done": True})
-    await wait_until(lambda: {row["frame"]: row["generation"] for row in peer.frames(job)} == {1: 1, 2: 1, 3: 0}, 30)
+    await wait_until(lambda: {row["frame"]: row["generation"] for row in peer.frames(job)} == {1: 1, 2: 1, 3: 0})
     assert (await peer.until_ended(job))["delivered"] == {"frames": 3, "conflicts": 0}
     as_committed(peer, job, root)
     assert (root / "shot_0003.png").stat().st_ino == kept
@@ -94,7 +94,7 @@ async def test_a_root_that_vanishes_is_waited_for_with_a_reason(mesh):
         view = peer.job(job)
         return view["frames"]["done"] == 3 and "output_root_gone" in [reason["code"] for reason in view["waiting_because"]]
 
-    await wait_until(waits, 30)
+    await wait_until(waits)
     view = peer.job(job)
     assert (view["state"], view["frames"]["done"], view["delivered"]["frames"]) == ("running", 3, 0)
     root.with_name("away").rename(root)
@@ -108,7 +108,7 @@ async def test_the_holder_of_the_root_is_killed_in_the_midst_and_comes_back(mesh
     await mesh.together([holder, owner])
     await wait_until(lambda: any(row["output_roots"] for row in owner.peers()))
     job = owner.submit(frames="1-60", name="shot", destination="out:", settings=QUICK)
-    await wait_until(lambda: owner.job(job)["delivered"]["frames"] > 0, 30)
+    await wait_until(lambda: owner.job(job)["delivered"]["frames"] > 0)
     holder.kill()
     await mesh.restart(holder)
     assert (await owner.until_ended(job, 120))["delivered"] == {"frames": 60, "conflicts": 0}
@@ -118,7 +118,7 @@ async def test_the_holder_of_the_root_is_killed_in_the_midst_and_comes_back(mesh
 async def test_a_file_that_is_taken_away_before_the_job_ends_is_delivered_again(mesh):
     peer, root = await a_root(mesh)
     job = peer.submit(frames="1-20", name="shot", destination="out:", settings={"frame_ms": 150})
-    await wait_until(lambda: (root / "shot_0001.png").exists() and peer.job(job)["delivered"]["frames"] > 0, 30)
+    await wait_until(lambda: (root / "shot_0001.png").exists() and peer.job(job)["delivered"]["frames"] > 0)
     (root / "shot_0001.png").unlink()
     assert (await peer.until_ended(job))["state"] == "completed"
     as_committed(peer, job, root)
@@ -174,7 +174,7 @@ async def test_frames_are_delivered_to_a_bucket_and_rendered_again_they_replace_
     assert (ended["state"], ended["delivered"]) == ("completed", {"frames": 12, "conflicts": 0})
     stored_as_committed(peer, job, store, mesh.folder)
     peer.post(f"/jobs/{job}/retry", {"frames": "1-2", "include_done": True})
-    await wait_until(lambda: {row["generation"] for row in peer.frames(job)} == {0, 1}, 30)
+    await wait_until(lambda: {row["generation"] for row in peer.frames(job)} == {0, 1})
     assert (await peer.until_ended(job))["delivered"] == {"frames": 12, "conflicts": 0}
     stored_as_committed(peer, job, store, mesh.folder)
 
@@ -190,7 +190,7 @@ async def test_what_is_in_a_bucket_already_is_kept_and_recorded(mesh, s3, monkey
 async def test_an_object_that_is_taken_away_before_the_job_ends_is_delivered_again(mesh, s3, monkeypatch):
     peer, store = await a_bucket(mesh, s3, monkeypatch)
     job = peer.submit(frames="1-20", name="shot", destination="out:film", settings={"frame_ms": 150})
-    await wait_until(lambda: "film/shot_0001.png" in objects(store) and peer.job(job)["delivered"]["frames"] > 0, 30)
+    await wait_until(lambda: "film/shot_0001.png" in objects(store) and peer.job(job)["delivered"]["frames"] > 0)
     obstore.delete(store, "film/shot_0001.png")
     assert (await peer.until_ended(job))["state"] == "completed"
     stored_as_committed(peer, job, store, mesh.folder)
@@ -205,7 +205,7 @@ async def test_a_store_that_is_gone_is_waited_for_with_a_reason(mesh, s3, monkey
         view = peer.job(job)
         return view["frames"]["done"] == 3 and "output_root_failed" in [reason["code"] for reason in view["waiting_because"]]
 
-    await wait_until(waits, 60)
+    await wait_until(waits)
     assert peer.job(job)["state"] == "running"
 
 

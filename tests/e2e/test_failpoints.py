@@ -53,7 +53,7 @@ async def armed(mesh: Mesh, where: str) -> tuple[PeerProcess, PeerProcess, Path]
     victim = mesh.prepare("victim", "--output-root", f"out={root}")
     victim.environment["PEER_FAILPOINT"] = f"{where}:crash"
     victim.begin()
-    await wait_until(lambda: victim.is_ready, 60)
+    await wait_until(lambda: victim.is_ready)
     await mesh.together([other, victim])
     await wait_until(lambda: any(row["output_roots"] for row in other.peers()))
     return victim, other, root
@@ -69,7 +69,7 @@ async def back(mesh: Mesh, victim: PeerProcess, other: PeerProcess) -> None:
 
 async def all_is_well(owner: PeerProcess, told: str | None, root: Path) -> None:
     """The client asks again with its key: one job, each frame once, every file whole and right, nothing else."""
-    await wait_until(lambda: submit(owner) is not None, 30)
+    await wait_until(lambda: submit(owner) is not None)
     job = submit(owner)
     assert job is not None
     assert told in (None, job)

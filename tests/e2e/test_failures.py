@@ -49,7 +49,7 @@ async def all_right(peer: PeerProcess, job: str, count: int, folder: Path) -> No
 async def test_a_thief_killed_with_an_unfinished_lease_costs_nothing_but_time(mesh, tmp_path):
     owner, thief, other = await mesh.start_many("owner", "thief", "other")
     job = owner.submit(frames="1-40", settings=SLOW)
-    await wait_until(lambda: unfinished_lease(owner, thief, job) != [], 30)
+    await wait_until(lambda: unfinished_lease(owner, thief, job) != [])
     thief.kill()
     ended = await owner.until_ended(job)
     assert ended["state"] == "completed"
@@ -61,7 +61,7 @@ async def test_a_thief_killed_with_an_unfinished_lease_costs_nothing_but_time(me
 async def test_an_owner_killed_in_mid_job_and_started_again_completes_it(mesh, tmp_path):
     owner, thief = await mesh.start_many("owner", "thief")
     job = owner.submit(frames="1-30", settings=SLOW)
-    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 3, 30)
+    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 3)
     done = {row["frame"]: row["digest"] for row in owner.frames(job) if row["state"] == "done"}
     owner.kill()
     await mesh.restart(owner)
@@ -77,7 +77,7 @@ async def test_an_owner_killed_in_mid_job_and_started_again_completes_it(mesh, t
 async def test_every_peer_killed_at_once_loses_no_accepted_job(mesh, tmp_path):
     first, second = await mesh.start_many("first", "second")
     job = first.submit(frames="1-20", settings=SLOW)
-    await wait_until(lambda: first.job(job)["frames"]["done"] >= 2, 30)
+    await wait_until(lambda: first.job(job)["frames"]["done"] >= 2)
     for peer in (first, second):
         peer.kill()
     for peer in (first, second):
@@ -108,7 +108,7 @@ async def test_a_peer_that_drains_hands_back_what_it_has_not_begun_and_ends_with
 async def test_an_owner_that_is_told_to_end_in_mid_job_keeps_it_for_its_next_start(mesh):
     [owner] = await mesh.start_many("owner")
     job = owner.submit(frames="1-40", settings=SLOW)
-    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 2, 30)
+    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 2)
     owner.terminate()
     assert await owner.ended(45) == 0, owner.log
     await mesh.restart(owner)

@@ -34,7 +34,7 @@ async def test_a_list_of_hosts_that_are_killed_gets_exactly_the_jobs_that_were_s
     assert [one.stderr for one in ran if one.returncode != 0] == []
     wanted = {one.stdout.strip() for one in ran}
     assert len(wanted) == len(ran)
-    await wait_until(everywhere(peers, lambda peer: {row["id"] for row in jobs_of(peer)} == wanted), 60)
+    await wait_until(everywhere(peers, lambda peer: {row["id"] for row in jobs_of(peer)} == wanted))
     for peer in peers:
         assert set(Counter(row["name"] for row in jobs_of(peer)).values()) == {1}
     await wait_until(lambda: all(row["state"] == "completed" for peer in peers for row in jobs_of(peer)), 120)

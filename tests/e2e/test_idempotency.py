@@ -21,6 +21,11 @@ def send(peer: PeerProcess, key: str, **spec: Any) -> Answer:
             return answer
 
 
+def completed(peer: PeerProcess) -> list[str]:
+    """The names of all jobs that this peer lists as completed."""
+    return sorted(row["name"] for row in peer.get("/jobs")["jobs"] if row["state"] == "completed")
+
+
 async def test_a_key_means_one_job_at_every_peer_at_once(mesh: Mesh) -> None:
     peers = await mesh.start_many(*NAMES)
     first = send(peers[0], "monday")
@@ -33,13 +38,14 @@ async def test_a_key_means_one_job_at_every_peer_at_once(mesh: Mesh) -> None:
         other = send(peer, "monday", frames="1-4")
         assert (other.status, other.json["code"]) == (409, "key_reused")
         assert job in other.json["detail"]
+    await wait_until(everywhere(peers, lambda peer: completed(peer) == ["null"]))
     assert [row["id"] for row in peers[4].get("/jobs")["jobs"]] == [job]
 
 
 async def test_a_job_that_was_deleted_is_not_made_again_by_anybody(mesh: Mesh) -> None:
     peers = await mesh.start_many(*NAMES)
     job = send(peers[0], "monday").json["id"]
-    await wait_until(everywhere(peers, lambda peer: peer.job(job)["state"] == "completed"), 30)
+    await wait_until(everywhere(peers, lambda peer: peer.job(job)["state"] == "completed"))
     assert peers[1].ask("DELETE", f"/api/v1/jobs/{job}").status == 200
     for peer in peers:
         answer = send(peer, "monday")
@@ -52,9 +58,10 @@ async def test_one_submission_sent_to_all_peers_in_the_same_instant_is_one_job(m
         answers = await asyncio.gather(*(asyncio.to_thread(send, peer, f"key-{turn}", name=f"job-{turn}") for peer in peers))
         assert {answer.status for answer in answers} == {202}, [answer.text for answer in answers]
         assert len({answer.json["id"] for answer in answers}) == 1
-    await wait_until(everywhere(peers, lambda peer: all(row["state"] == "completed" for row in peer.get("/jobs")["jobs"])), 30)
+    await wait_until(everywhere(peers, lambda peer: len(completed(peer)) == 6))
     for peer in peers:
-        assert sorted(row["name"] for row in peer.get("/jobs")["jobs"]) == [f"job-{turn}" for turn in range(6)]
+        assert len(peer.get("/jobs")["jobs"]) == 6
+        assert completed(peer) == [f"job-{turn}" for turn in range(6)]
 
 
 async def test_two_specifications_under_one_key_in_the_same_instant_make_one_job(mesh: Mesh) -> None:
@@ -65,13 +72,15 @@ async def test_two_specifications_under_one_key_in_the_same_instant_make_one_job
         made = [answer for answer in answers if answer.status == 202]
         assert len(made) == 1, [answer.text for answer in answers]
         assert {answer.json["code"] for answer in answers if answer.status != 202} == {"key_reused"}
-    assert len(peers[0].get("/jobs")["jobs"]) == 6
+    await wait_until(everywhere(peers, lambda peer: len(completed(peer)) == 6))
+    for peer in peers:
+        assert len(peer.get("/jobs")["jobs"]) == 6
 
 
 async def test_a_key_outlives_every_peer_that_knew_it(mesh: Mesh) -> None:
     peers = await mesh.start_many(*NAMES[:3])
     job = send(peers[0], "monday").json["id"]
-    await wait_until(lambda: len(peers[0].job(job)["replicas"]) == 3, 30)
+    await wait_until(lambda: len(peers[0].job(job)["replicas"]) == 3)
     for peer in peers:
         peer.kill()
     for peer in peers:

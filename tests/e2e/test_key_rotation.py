@@ -83,7 +83,7 @@ async def test_an_expelled_peer_is_out_and_the_others_go_on(mesh):
     peerctl(mesh, ash, "install", str(new), "--expel", "rogue")
     peerctl(mesh, ash, "use", fingerprint(new))
     peerctl(mesh, ash, "remove", fingerprint(old))
-    await wait_until(everywhere([ash, birch], lambda peer: {row["id"] for row in peer.peers()} == {ash.id, birch.id}), 60)
+    await wait_until(everywhere([ash, birch], lambda peer: {row["id"] for row in peer.peers()} == {ash.id, birch.id}))
     assert fingerprint(new) not in rogue.ask("GET", "/api/v1/keys").text
     job = ash.submit(frames="1-20", settings={"frame_ms": 20})
     assert (await birch.until_ended(job))["state"] == "completed"

@@ -15,7 +15,7 @@ SLOW = ("--renderer", "null", "--setting", "frame_ms=300")
 async def test_ctrl_c_in_a_wait_ends_the_waiting_alone_and_says_how_to_follow(mesh):
     first, second = await mesh.start_many("first", "second")
     waiting = mesh.begin_peerctl(first, "submit", *SLOW, "-f", "1-20", "--wait")
-    await wait_until(lambda: any(row["frames"]["done"] >= 1 for row in first.get("/jobs")["jobs"]), 30)
+    await wait_until(lambda: any(row["frames"]["done"] >= 1 for row in first.get("/jobs")["jobs"]))
     waiting.send_signal(signal.SIGINT)
     _, said = waiting.communicate(timeout=20)
     assert waiting.returncode == 130
@@ -75,7 +75,7 @@ async def test_the_day_of_a_user_in_verbs(mesh):
 async def test_a_cancelled_job_keeps_its_finished_frames_and_ends_with_1(mesh):
     [peer] = await mesh.start_many("alone")
     job = peer.submit(frames="1-200", settings={"frame_ms": 100})
-    await wait_until(lambda: peer.job(job)["frames"]["done"] >= 2, 30)
+    await wait_until(lambda: peer.job(job)["frames"]["done"] >= 2)
     assert mesh.peerctl(peer, "cancel", job).returncode == 0
     assert (await peer.until_ended(job))["state"] == "cancelled"
     folder = mesh.folder / "some"
@@ -93,7 +93,7 @@ async def test_failed_frames_can_be_fetched_around_and_tried_again(mesh):
     [job] = peer.get("/jobs")["jobs"]
     assert "frame 2" in mesh.peerctl(peer, "why", job["id"]).stdout
     assert mesh.peerctl(peer, "retry", job["id"]).returncode == 0
-    await wait_until(lambda: peer.frames(job["id"])[1]["attempts"] >= 1 and peer.job(job["id"])["state"] == "failed", 30)
+    await wait_until(lambda: peer.frames(job["id"])[1]["attempts"] >= 1 and peer.job(job["id"])["state"] == "failed")
 
 
 async def test_why_says_what_keeps_a_peer_from_work_whichever_peer_is_asked(mesh):
@@ -101,8 +101,8 @@ async def test_why_says_what_keeps_a_peer_from_work_whichever_peer_is_asked(mesh
     bare = await mesh.start("bare", "--blender", "/nowhere/blender", renderer="blender")
     shelf = await mesh.start("shelf", "--slots", "0")
 
-    def knows_all() -> bool:
-        probed = [row for row in worker.peers() if row["capabilities"] or row["renderer_reasons"]]
+    def knows_all(peer) -> bool:
+        probed = [row for row in peer.peers() if row["capabilities"] or row["renderer_reasons"]]
         return {row["name"]: bool(row["capabilities"]) for row in probed} == {"worker": True, "bare": False, "shelf": True}
 
     def why(subject: str, *more: str) -> str:
@@ -110,16 +110,17 @@ async def test_why_says_what_keeps_a_peer_from_work_whichever_peer_is_asked(mesh
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    await wait_until(knows_all, 30)
+    await wait_until(lambda: knows_all(worker) and knows_all(shelf))
     assert "peer worker takes work" in why("worker")
     assert "takes no work" in why("bare")
     assert "it has no renderer: blender: there is no program 'blender' at /nowhere/blender" in why(bare.id[:8])
     assert "it has no slots; start it with --slots 1 or more" in why("shelf")
-    mesh.peerctl(shelf, "drain", "worker")
+    done = mesh.peerctl(shelf, "drain", "worker")
+    assert done.returncode == 0, done.stderr
     await wait_until(lambda: worker.get(f"/peers/{worker.id}")["draining"])
     assert "peerctl undrain worker" in why("worker")
     bare.kill()
-    await wait_until(lambda: worker.peers("dead"), 30)
+    await wait_until(lambda: worker.peers("dead"))
     assert json.loads(why("bare", "--json"))["reasons"][0] == {"text": "it is dead; start it again", "peer": bare.id}
     assert mesh.peerctl(worker, "why", "nobody").returncode == 3
 

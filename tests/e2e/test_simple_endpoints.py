@@ -14,7 +14,7 @@ async def test_render_is_queued_in_the_mesh_and_its_status_goes_from_202_to_200_
     running = second.ask("GET", f"/status/{job}")
     assert (running.status, running.text) == (202, "Job still running")
     assert int(running.headers["Retry-After"]) >= 1
-    await wait_until(lambda: second.ask("GET", f"/status/{job}").status == 200, 30)
+    await wait_until(lambda: second.ask("GET", f"/status/{job}").status == 200)
     assert second.ask("GET", f"/status/{job}").text == "Job completed"
     unknown = second.ask("GET", "/status/feedfeedfeed")
     assert (unknown.status, unknown.text) == (404, "Job not found")
@@ -23,7 +23,7 @@ async def test_render_is_queued_in_the_mesh_and_its_status_goes_from_202_to_200_
 async def test_a_failed_job_answers_500_with_the_reason(mesh):
     [peer] = await mesh.start_many("alone")
     job = peer.ask("POST", "/render", json_body={"from": 1, "to": 1, "settings": {"fail_frames": [1]}}).json["jobId"]
-    await wait_until(lambda: peer.ask("GET", f"/status/{job}").status == 500, 30)
+    await wait_until(lambda: peer.ask("GET", f"/status/{job}").status == 500)
     assert "frame 1" in peer.ask("GET", f"/status/{job}").text
 
 
@@ -39,7 +39,7 @@ async def test_job_renders_on_this_very_peer_and_a_busy_peer_names_free_ones(mes
     assert busy.status == 503
     assert int(busy.headers["Retry-After"]) >= 1
     assert busy.json["freePeers"] == [second.url]
-    await wait_until(lambda: second.ask("GET", place).status == 200, 30)
+    await wait_until(lambda: second.ask("GET", place).status == 200)
     [job] = [row for row in first.get("/jobs")["jobs"] if row["frames"]["total"] == 6]
     assert {row["peer"] for row in first.frames(job["id"])} == {first.id}
 

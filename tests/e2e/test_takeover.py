@@ -15,11 +15,11 @@ def has_taken_over(peer: PeerProcess, job: str, others: list[PeerProcess]) -> bo
 async def test_an_owner_killed_for_good_in_mid_job_is_taken_over_and_the_job_completes(mesh, tmp_path):
     owner, second, third = await mesh.start_many("owner", "second", "third")
     job = owner.submit(frames="1-60", settings=SLOW)
-    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 4, 30)
+    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 4)
     done = {row["frame"]: row["digest"] for row in owner.frames(job) if row["state"] == "done"}
     owner.kill()
     left = [second, third]
-    await wait_until(lambda: all(has_taken_over(peer, job, left) for peer in left), 30)
+    await wait_until(lambda: all(has_taken_over(peer, job, left) for peer in left))
     heir = mesh.by_id(second.job(job)["owner"])
     other = next(peer for peer in left if peer is not heir)
     shown = mesh.peerctl(other, "jobs", "--json")
@@ -37,24 +37,24 @@ async def test_an_owner_killed_for_good_in_mid_job_is_taken_over_and_the_job_com
 async def test_an_owner_that_returns_after_it_was_taken_over_follows_its_heir(mesh):
     owner, second, third = await mesh.start_many("owner", "second", "third")
     job = owner.submit(frames="1-60", settings=SLOW)
-    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 2, 30)
+    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 2)
     owner.kill()
-    await wait_until(lambda: has_taken_over(second, job, [second, third]), 30)
+    await wait_until(lambda: has_taken_over(second, job, [second, third]))
     heir = second.job(job)["owner"]
     await mesh.restart(owner)
     assert (await second.until_ended(job, 120))["state"] == "completed"
-    await wait_until(lambda: owner.job(job)["state"] == "completed" and owner.job(job)["owner"] == heir, 30)
+    await wait_until(lambda: owner.job(job)["state"] == "completed" and owner.job(job)["owner"] == heir)
     assert {row["state"] for row in owner.frames(job)} == {"done"}
 
 
 async def test_an_owner_that_leaves_hands_its_job_over_before_it_goes(mesh, tmp_path):
     owner, second, third = await mesh.start_many("owner", "second", "third")
     job = owner.submit(frames="1-60", settings=SLOW)
-    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 2, 30)
+    await wait_until(lambda: owner.job(job)["frames"]["done"] >= 2)
     owner.terminate()
     assert await owner.ended(45) == 0, owner.log
     assert "left_unsafe" not in owner.log
-    await wait_until(lambda: has_taken_over(third, job, [second, third]), 20)
+    await wait_until(lambda: has_taken_over(third, job, [second, third]))
     heir = mesh.by_id(third.job(job)["owner"])
     assert [row["from"] for row in heir.events("job_handed_over") if row["job"] == job] == [owner.id]
     assert (await third.until_ended(job, 120))["state"] == "completed"
@@ -64,7 +64,7 @@ async def test_an_owner_that_leaves_hands_its_job_over_before_it_goes(mesh, tmp_
 async def test_all_peers_killed_at_once_and_started_again_complete_the_job(mesh, tmp_path):
     peers = await mesh.start_many("first", "second", "third")
     job = peers[0].submit(frames="1-30", settings=SLOW)
-    await wait_until(lambda: peers[0].job(job)["frames"]["done"] >= 2, 30)
+    await wait_until(lambda: peers[0].job(job)["frames"]["done"] >= 2)
     for peer in peers:
         peer.kill()
     for peer in peers:

@@ -89,7 +89,7 @@ async def start(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch:
                 running.result()
             return out.startswith("ready ") and out.endswith("\n")
 
-        await wait_until(is_ready, 30)
+        await wait_until(is_ready)
         started.append(Started(out.split()[1], running, aiohttp.ClientSession()))
         return started[-1]
 
@@ -115,7 +115,7 @@ def lasting(frame_ms: int) -> dict[str, object]:
 async def test_a_peer_serves_and_leaves_on_a_signal_with_nothing_left_running(start: Starter, tmp_path: Path):
     peer = await start()
     job = (await peer.post("/api/v1/jobs", lasting(1)))["id"]
-    await wait_until(lambda: _is(peer, job, "completed"), 20)
+    await wait_until(lambda: _is(peer, job, "completed"))
     assert json.loads((tmp_path / "data" / "client.json").read_text())["url"] == peer.url
     terminate()
     await peer.ended()
@@ -177,15 +177,15 @@ async def test_a_blender_that_was_repaired_is_found_without_a_restart(
         [me] = (await peer.get("/api/v1/peers"))["peers"]
         return [one["renderer"] for one in me["capabilities"]]
 
-    await wait_until(lambda: _eventually(renderers, ["null"]), 30)
+    await wait_until(lambda: _eventually(renderers, ["null"]))
     install(f'exec {real} "$@"')
-    await wait_until(lambda: _eventually(renderers, ["null", "blender"]), 60)
+    await wait_until(lambda: _eventually(renderers, ["null", "blender"]))
 
 
 async def test_the_second_signal_does_not_wait_for_the_frame(start: Starter):
     peer = await start("--drain-grace-s", "3600")
     job = (await peer.post("/api/v1/jobs", lasting(3_600_000)))["id"]
-    await wait_until(lambda: _is(peer, job, "running"), 20)
+    await wait_until(lambda: _is(peer, job, "running"))
     terminate(signal.SIGINT)
     await wait_until(lambda: _is_draining(peer))
     assert not peer.running.done()
@@ -203,7 +203,7 @@ async def test_a_mistake_in_a_machine_ends_the_peer_with_it_and_keeps_the_trace(
 ):
     peer = await start()
     job = (await peer.post("/api/v1/jobs", lasting(3_600_000)))["id"]
-    await wait_until(lambda: _is(peer, job, "running"), 20)
+    await wait_until(lambda: _is(peer, job, "running"))
 
     def on_deadline(_self: Node, _now: Now) -> None:
         raise AssertionError("our own mistake")

@@ -143,5 +143,5 @@ async def real_agent(folder: Path) -> AsyncIterator[str]:
                         return response.status == 200 and len(await response.text()) > 4
                 return False
 
-            await wait_until(leads, timeout_s=40.0)
+            await wait_until(leads)
         yield url

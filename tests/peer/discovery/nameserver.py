@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dns.exception
@@ -18,36 +18,49 @@ import pytest
 from tests.waiting import wait_until
 
 
-def free_udp_port() -> int:
-    """A port on 127.0.0.1 that was free a moment ago for UDP."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def free_port() -> int:
+    """A port on 127.0.0.1 that was free a moment ago, for UDP and for TCP: a name server takes both."""
+    while True:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams, socket.socket() as streams:
+            datagrams.bind(("127.0.0.1", 0))
+            port = int(datagrams.getsockname()[1])
+            with suppress(OSError):
+                streams.bind(("127.0.0.1", port))
+                return port
 
 
 class NameServer:
     """One dnsmasq. `hosts` are A and AAAA records, read anew by `change`; SRV records hold from the start."""
 
     def __init__(self, folder: Path, *, services: tuple[str, ...] = ()) -> None:
-        self.port = free_udp_port()
         self.hosts = folder / "hosts"
         self.hosts.write_text("")
+        self._folder = folder
+        self._services = services
+        self._start()
+
+    def _start(self) -> None:
+        self.port = free_port()
         self._process = subprocess.Popen(
             [
                 "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
                 f"--port={self.port}", "--listen-address=127.0.0.1", "--bind-interfaces", f"--addn-hosts={self.hosts}",
-                "--local=/test/", "--local-ttl=1", "--user=", "--group=", f"--pid-file={folder / 'pid'}",
-                *(f"--srv-host={service}" for service in services),
+                "--local=/test/", "--local-ttl=1", "--user=", "--group=", f"--pid-file={self._folder / 'pid'}",
+                *(f"--srv-host={service}" for service in self._services),
             ],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
     async def started(self) -> None:
-        """Wait until it answers."""
-        await wait_until(lambda: self._answers("ready.test") is not None)
+        """Wait until it answers; it starts anew when another program took its port just before it."""
+        for _ in range(5):
+            await wait_until(lambda: self._process.poll() is not None or self._answers("ready.test") is not None)
+            if self._process.poll() is None:
+                return
+            self._start()
+        raise AssertionError(f"dnsmasq ends with {self._process.wait(10)}")
 
     def _answers(self, name: str) -> str | None:
-        assert self._process.poll() is None, "dnsmasq has ended"
         try:
             return dns.query.udp(dns.message.make_query(name, "A"), "127.0.0.1", 0.2, self.port).to_text()
         except (OSError, dns.exception.DNSException):

@@ -297,7 +297,7 @@ async def test_a_real_agent(tmp_path: Path):
             running(make_provider(url, one, make_advert(mesh=mesh, port=1001), timing=replace(QUICK, reply_s=5.0)), one),
             running(make_provider(url, two, make_advert(mesh=mesh, port=1002), timing=replace(QUICK, reply_s=5.0)), two),
         ):
-            await wait_until(lambda: one.found and two.found, timeout_s=30.0)
+            await wait_until(lambda: one.found and two.found)
         assert (set(one.found), set(two.found)) == ({Address("127.0.0.1", 1002)}, {Address("127.0.0.1", 1001)})
         assert one.notices + two.notices == []
         async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/agent/services") as response:

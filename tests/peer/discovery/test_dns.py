@@ -22,7 +22,7 @@ from protocol import limits
 from protocol.ids import Address
 from tests.fuzzing import changed, examples, texts
 from tests.peer.discovery.adverts import Ear, make_advert, running
-from tests.peer.discovery.nameserver import NameServer, free_udp_port, name_server
+from tests.peer.discovery.nameserver import NameServer, free_port, name_server
 from tests.waiting import wait_until
 
 SERVICE = "_rendermesh._tcp.farm.test"
@@ -122,7 +122,7 @@ async def test_an_answer_too_long_for_a_datagram_comes_over_tcp_and_some_of_it_a
 
 async def test_no_server_at_all_is_a_notice():
     ear = Ear()
-    assert await make_provider(ear, "farm.test", free_udp_port(), answer_s=0.2).look(ear.hear) is None
+    assert await make_provider(ear, "farm.test", free_port(), answer_s=0.2).look(ear.hear) is None
     assert ear.found == []
     assert len(ear.errors) == 1
 

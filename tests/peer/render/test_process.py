@@ -34,7 +34,7 @@ async def failures(*renders) -> list[str]:
 async def two_slow_frames(session, attempt) -> list[asyncio.Task]:
     """One frame in the middle of rendering, one that waits behind it."""
     tasks = [asyncio.create_task(session.render(frame, attempt(), nothing)) for frame in (1, 2)]
-    await wait_until(lambda: session._process._requests.running is not None, timeout_s=60)
+    await wait_until(lambda: session._process._requests.running is not None)
     return tasks
 
 
@@ -156,7 +156,7 @@ async def test_no_renderer_survives_its_daemon(daemon, tmp_path):
     pid = int(await asyncio.to_thread(daemon.stdout.readline))
     assert platform.born_at(pid) is not None
     daemon.kill()
-    await wait_until(lambda: platform.born_at(pid) is None, timeout_s=20)
+    await wait_until(lambda: platform.born_at(pid) is None)
     registry = ProcessRegistry(tmp_path / "pids")
     await asyncio.to_thread(daemon.wait)
     assert registry.reap() == []
