@@ -29,6 +29,9 @@ def main() -> None:
         if instead is not None:
             print(f"peerd: this works: {instead}", file=sys.stderr)
         sys.exit(2)
+    except StoreBroken as error:
+        print(f"peerd: the store cannot be trusted: {error}", file=sys.stderr)
+        sys.exit(2)
     except BaseExceptionGroup as group:
         broken, rest = group.split(StoreBroken)
         if broken is None or rest is not None:

@@ -23,6 +23,7 @@ import apsw
 
 from peer.ports import StoreBroken, StoreFull
 from peer.store import migrations
+from peer.store.disk import sync_folder
 from peer.store.errors import FolderUnwritable, StoreUnusable
 from peer.store.threads import uninterrupted
 from protocol import limits
@@ -179,22 +180,45 @@ class Database:
 
 def _open(path: Path, vfs: str | None) -> apsw.Connection:
     try:
-        path.touch(mode=0o600)
-        connection = apsw.Connection(str(path), vfs=vfs)
-        try:
-            _prepare(connection, path)
-        except BaseException:
-            connection.close(True)
-            raise
+        if not path.exists():
+            _make(path, vfs)
+        return _connect(path, vfs, fresh=False)
     except apsw.Error as fault:
         raise _translated(fault, path) from fault
     except OSError as fault:
         raise FolderUnwritable(f"cannot write {path}: {fault.strerror}") from fault
+
+
+def _connect(path: Path, vfs: str | None, *, fresh: bool) -> apsw.Connection:
+    connection = apsw.Connection(str(path), vfs=vfs)
+    try:
+        connection.pragma("locking_mode", "EXCLUSIVE")  # before the first look, or a WAL index comes to lie beside it
+        if not fresh and connection.pragma("user_version") == 0:
+            raise StoreBroken(f"{path} is empty: what it held is gone")
+        _prepare(connection, path)
+    except BaseException:
+        connection.close(True)
+        raise
     return connection
 
 
+def _make(path: Path, vfs: str | None) -> None:
+    """The file appears under its name with its tables in it, so that an empty one can only be a damaged one."""
+    draft = path.with_name(f"{path.name}.new")
+    leftovers = [draft.with_name(draft.name + ending) for ending in ("", "-wal", "-journal")]
+    for each in leftovers:
+        each.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    try:
+        _connect(draft, vfs, fresh=True).close()
+        draft.rename(path)
+    finally:
+        for each in leftovers:
+            each.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def _prepare(connection: apsw.Connection, path: Path) -> None:
-    connection.pragma("locking_mode", "EXCLUSIVE")
     mode = connection.pragma("journal_mode", "WAL")
     if mode != "wal":
         raise StoreUnusable(f"{path}: this file system does not allow a write-ahead log (got {mode!r}); use a local disk")

@@ -129,7 +129,8 @@ def _database(data_dir: Path, vfs: str | None) -> Database:
     try:
         return Database(data_dir / "journal.db", vfs=vfs)
     except StoreBroken as fault:
-        raise StoreBroken(f"{fault}. Move the data folder {data_dir} away and start with an empty one") from fault
+        instead = f"Move the data folder {data_dir} away and start with an empty one; the other peers hold what it held"
+        raise StoreBroken(f"{fault}. {instead}") from fault
 
 
 def _tidy(data_dir: Path, folders: BlobFolders) -> None:

@@ -154,9 +154,12 @@ def _read_facts(connection: apsw.Connection) -> tuple[list[Fact], list[str]]:
 def _read_values(connection: apsw.Connection) -> tuple[dict[str, bytes], list[str]]:
     values: dict[str, bytes] = {}
     bad: list[str] = []
-    for key, value, checksum in connection.execute("SELECT * FROM kv ORDER BY key"):
-        if not isinstance(key, str) or not isinstance(value, bytes) or _sum(key.encode(), value) != checksum:
-            bad.append(f"value {str(key)[:80]!r} (checksum)")
+    # As bytes, for a flipped bit may leave a key that is no text, and SQLite keeps it all the same.
+    rows = connection.execute("SELECT typeof(key), CAST(key AS BLOB), value, sum FROM kv ORDER BY key")
+    for kind, raw, value, checksum in rows:
+        key = raw.decode("utf-8", "replace") if isinstance(raw, bytes) else repr(raw)
+        if kind != "text" or not isinstance(value, bytes) or key.encode() != raw or _sum(raw, value) != checksum:
+            bad.append(f"value {key[:80]!r} (checksum)")
         else:
             values[key] = value
     return values, bad

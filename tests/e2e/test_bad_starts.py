@@ -97,6 +97,18 @@ async def test_a_full_disk_refuses_the_start_and_names_the_folder(mesh, small_di
     assert "full" in text or "space" in text.lower()
 
 
+@pytest.mark.parametrize("damage", [b"", b"no database at all" * 500], ids=["emptied", "overwritten"])
+async def test_a_journal_that_was_damaged_ends_with_2_and_says_what_to_do(mesh, damage):
+    peer = await mesh.start("peer")
+    await mesh.together([peer])
+    await peer.until_ended(peer.submit(frames="1-3", settings={"frame_ms": 1}))
+    peer.kill()
+    (peer.data_dir / "journal.db-wal").unlink(missing_ok=True)
+    (peer.data_dir / "journal.db").write_bytes(damage)
+    text = await refused(peer)
+    assert f"Move the data folder {peer.data_dir} away" in text
+
+
 async def test_a_disk_that_fills_up_turns_the_peer_critical_and_it_recovers_when_there_is_room(mesh, small_disk):
     """What cannot be kept is refused with 503, never accepted and dropped; the peer answers all the while."""
     peer = await mesh.start("peer", "--data-dir", str(small_disk / "data"))
