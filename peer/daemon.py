@@ -212,7 +212,7 @@ class Daemon:
         card = PeerCard(
             name=settings.name, url=door.url, version=distribution_version("rendermesh"), slots_total=settings.slots,
             slots_free=settings.slots, labels=tuple(sorted(settings.labels.items())),
-            roots=tuple(sorted(settings.output_roots)),
+            roots=settings.advertised_roots,
         )  # fmt: skip
         tape.options = NodeOptions(
             me=me, author=store.author_id, run_epoch=store.run_epoch, address=Address(host, door.address.port),

@@ -18,6 +18,7 @@ from peer.ports import Corrupt
 from protocol.effects import Deliver
 from protocol.errors import Refusal
 from protocol.events import DeliverEnded
+from protocol.jobs.destination import serving
 from protocol.jobs.parcels import Parcel, Placed
 from protocol.jobs.results import Output
 
@@ -67,10 +68,14 @@ class Delivery:
         self._tell(DeliverEnded(effect.ticket, tuple(placed), code, reason))
 
     async def _batch(self, effect: Deliver, placed: list[Placed]) -> None:
-        batch = await self._roots[effect.root].begin(effect.job)
+        served = serving(self._roots, effect.root, effect.folder)
+        if served is None:
+            raise RootFault("no_output_root", f"this peer has no output root that holds {effect.root} {effect.folder}".rstrip())
+        root, folder = served
+        batch = await self._roots[root].begin(effect.job)
         for parcel in effect.parcels:
             verdicts = [
-                await _one(batch, effect, parcel, f"{effect.folder}/{name}".lstrip("/"), output)
+                await _one(batch, effect, parcel, f"{folder}/{name}".lstrip("/"), output)
                 for name, output in zip(parcel.names, parcel.outputs, strict=True)
             ]
             if "absent" not in verdicts:

@@ -22,7 +22,7 @@ from peer.failpoints import parse as parse_failpoint
 from peer.outputs.places import check_place
 from peer.paths import expanded
 from protocol import limits
-from protocol.jobs.destination import ROOT_NAME
+from protocol.jobs.destination import ROOT_NAME, advertised
 
 PORT: Final = 7700
 DISCOVERY_DEFAULT: Final = ("mdns", "static")
@@ -196,6 +196,11 @@ class Settings(BaseModel):
     def output_roots(self) -> dict[str, str]:
         """Where finished frames may be delivered, by the root's name: a path, or a store's address."""
         return _roots(self.output_root)
+
+    @property
+    def advertised_roots(self) -> tuple[str, ...]:
+        """What other peers may ask of this one's output roots by: names, and addresses of stores."""
+        return advertised(self.output_roots.items())
 
     @property
     def shared_roots(self) -> dict[str, Path]:

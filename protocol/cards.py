@@ -31,7 +31,8 @@ class Check:
 class PeerCard:
     """Everything that others need to know to give a peer work or to explain why it has none.
 
-    `url` is the user port's; `renderer_reasons` say why a renderer is missing; `roots` are its output roots."""
+    `url` is the user port's; `renderer_reasons` say why a renderer is missing; `roots` are the names of its output
+    roots, and the addresses of those in object stores."""
 
     name: str = ""
     url: str = ""
@@ -96,7 +97,7 @@ def card_from_bytes(data: bytes) -> PeerCard:
         name=r.text(256), url=r.text(512), version=r.text(64), slots_total=r.integer(0, 4096), slots_free=r.integer(0, 4096),
         labels=r.each(_label, limits.LABELS_PER_JOB_MAX), capabilities=r.each(capabilities_from_row, 32),
         checks=r.each(_check, _CHECKS_MAX), renderer_reasons=r.texts(_REASONS_MAX), draining=r.flag(),
-        roots=r.texts(limits.ROOTS_MAX, limits.ROOT_NAME_CHARS_MAX) if r.more else (),
+        roots=r.texts(2 * limits.ROOTS_MAX, limits.ROOT_CHARS_MAX) if r.more else (),
     )  # fmt: skip
 
 

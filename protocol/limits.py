@@ -374,6 +374,7 @@ SEARCHES_AT_ONCE_MAX: Final = 256
 # Delivery to output roots (protocol/delivery, peer/delivery)
 ROOTS_MAX: Final = 32
 ROOT_NAME_CHARS_MAX: Final = 63
+ROOT_CHARS_MAX: Final = 320  # a name, or the address of a store
 DESTINATION_CHARS_MAX: Final = 1_200
 PARCELS_PER_CARRY_MAX: Final = 32
 OUTPUTS_PER_CARRY_MAX: Final = 1_024

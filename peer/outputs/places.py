@@ -12,8 +12,9 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from peer.paths import expanded
+from protocol import limits
+from protocol.jobs.destination import STORES
 
-STORES: Final = ("s3", "az", "gs")
 _URL: Final = re.compile(r"[a-z][a-z0-9+.-]*://", re.ASCII)
 _EXAMPLE: Final = "write for example farm=/mnt/farm or farm=s3://bucket/folder"
 
@@ -34,6 +35,8 @@ def check_place(text: str) -> None:
         raise ValueError(f"{parts.scheme}:// is no place for frames; {_EXAMPLE}, with {', '.join(STORES)} or file")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("an address holds bucket and folder alone; keys come from the environment (AWS_ACCESS_KEY_ID, ...)")
+    if len(text) > limits.ROOT_CHARS_MAX:
+        raise ValueError(f"an address of {len(text)} characters; at most {limits.ROOT_CHARS_MAX}")
     if find_spec("obstore") is None:
         raise ValueError("object stores need an extra: pip install 'rendermesh[obstore]'")
 

@@ -28,7 +28,7 @@ from peer.web.site import Site, site_of
 from protocol import limits
 from protocol.errors import Invalid, NotFound, Unavailable
 from protocol.ids import Digest
-from protocol.jobs.destination import parse_destination
+from protocol.jobs.destination import is_store, parse_destination, serving
 from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, clean_name, make_manifest
 from protocol.jobs.spec import JobSpec
 from protocol.views import Submitted
@@ -230,11 +230,12 @@ def check_destination(site: Site, spec: JobSpec) -> None:
     """Raises `Refused` 422 for an output root that no live peer has, naming those that there are."""
     if spec.destination is None:
         return
-    wanted = parse_destination(spec.destination).root
+    wanted = parse_destination(spec.destination)
     live = [peer for peer in site.mesh.peers() if peer.state in ("alive", "suspect")]
     known = sorted({root for peer in live for root in peer.roots})
-    if wanted not in known:
-        message = f"no peer has an output root {wanted!r}; there are: {', '.join(known) or 'none (see peerd --output-root)'}"
+    if serving(known, wanted.root, wanted.folder) is None:
+        missing = f"that holds {spec.destination}" if is_store(wanted.root) else repr(wanted.root)
+        message = f"no peer has an output root {missing}; there are: {', '.join(known) or 'none (see peerd --output-root)'}"
         raise wrong_fields([{"field": "destination", "message": message}], code="no_such_root")
 
 

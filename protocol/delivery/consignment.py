@@ -50,6 +50,10 @@ class Consignment:
         return self._due.root
 
     @property
+    def folder(self) -> str:
+        return self._due.folder
+
+    @property
     def has_work(self) -> bool:
         """Whether there is a batch to hand out."""
         return bool(self._waiting or self._to_sweep)

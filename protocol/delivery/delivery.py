@@ -12,6 +12,7 @@ from protocol.delivery.consignment import Consignment, Flight
 from protocol.effects import Deliver, Effect, FetchBlobs, Notice
 from protocol.events import BlobsEnded, DeliverEnded, Event, StreamFailed, StreamReceived
 from protocol.ids import JobId, PeerId, Ticket
+from protocol.jobs.destination import is_store, serving
 from protocol.kernel import Now
 from protocol.signals import (
     DeliveryDue,
@@ -102,20 +103,18 @@ class Delivery:
             return [DeliverySwept(job)]
         if not consignment.has_work:
             return []
-        carriers = self._carriers(consignment.root)
+        carriers = self._carriers(consignment)
         if not carriers:
-            text = f"no peer that is here now has the output root {consignment.root!r}"
-            remedy = f"start a peer with --output-root {consignment.root}=PATH"
-            return self._wait(consignment, (Reason("no_output_root", text, remedy),))
+            return self._wait(consignment, (_no_root(consignment.root, consignment.folder),))
         peer = carriers[consignment.failures % len(carriers)]
         self._counter += 1
         carry = consignment.next_carry(self._counter)
         consignment.flight = Flight(peer, carry, now.monotonic_s + limits.CARRY_RESEND_S)
         return [Send(peer, carry)]
 
-    def _carriers(self, root: str) -> list[PeerId]:
+    def _carriers(self, consignment: Consignment) -> list[PeerId]:
         """This peer first, since the bytes of its jobs are here; then the others in order of their ids."""
-        having = sorted(peer for peer, roots in self._roots.items() if root in roots)
+        having = sorted(peer for peer, roots in self._roots.items() if _serves(roots, consignment))
         return sorted(having, key=lambda peer: peer != self._me)
 
     def _wait(self, consignment: Consignment, reasons: tuple[Reason, ...]) -> list[Output]:
@@ -168,9 +167,9 @@ class Delivery:
         outputs: list[Output] = []
         for job, consignment in list(self._jobs.items()):
             flight = consignment.flight
-            if flight is not None and flight.peer == changed.peer and consignment.root not in roots:
+            if flight is not None and flight.peer == changed.peer and not _serves(roots, consignment):
                 consignment.flight = None
-            if consignment.root in roots:
+            if _serves(roots, consignment):
                 consignment.retry_at = now.monotonic_s
             outputs.extend(self._go_on(job, now))
         return outputs
@@ -181,7 +180,7 @@ class Delivery:
         ticket = Ticket(f"carry-{sender}-{carry.job}-{carry.number}")
         if ticket in self._carrying:
             return []  # it is under way, and will be answered
-        if carry.root not in self._roots.get(self._me, ()):
+        if serving(self._roots.get(self._me, ()), carry.root, carry.folder) is None:
             reason = f"peer {self._me[:8]} has no output root {carry.root!r}"
             return [Send(sender, Carried(carry.job, carry.number, (), "no_output_root", reason))]
         self._carrying[ticket] = (sender, carry)
@@ -206,6 +205,18 @@ class Delivery:
         sender, carry = self._carrying.pop(ended.ticket)
         reason = ended.reason[: limits.REASON_CHARS_MAX]
         return [Send(sender, Carried(carry.job, carry.number, ended.placed, ended.code, reason))]
+
+
+def _serves(roots: tuple[str, ...], consignment: Consignment) -> bool:
+    return serving(roots, consignment.root, consignment.folder) is not None
+
+
+def _no_root(root: str, folder: str) -> Reason:
+    if is_store(root):
+        text = f"no peer that is here now has an output root that holds {root}/{folder}".rstrip("/")
+        return Reason("no_output_root", text, f"start a peer with --output-root NAME={root}")
+    text = f"no peer that is here now has the output root {root!r}"
+    return Reason("no_output_root", text, f"start a peer with --output-root {root}=PATH")
 
 
 def _roots_of(card: PeerCard | None) -> tuple[str, ...]:

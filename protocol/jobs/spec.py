@@ -47,7 +47,7 @@ class JobSpec(BaseModel):
     quality: int | None = Field(None, ge=0, le=100)
     output: str = Field("{job}_{frame:04d}", max_length=200)
     destination: str | None = Field(
-        None, max_length=limits.DESTINATION_CHARS_MAX, description="Where finished frames go besides: ROOT:folder"
+        None, max_length=limits.DESTINATION_CHARS_MAX, description="Where finished frames go besides: ROOT:folder or s3://bucket/folder"
     )
     max_attempts: int = Field(3, ge=1, le=limits.ATTEMPTS_PER_FRAME_MAX)
     frame_timeout_s: float | None = Field(None, gt=0, le=7 * 86_400)

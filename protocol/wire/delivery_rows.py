@@ -47,7 +47,7 @@ def _read_carry(row: Row) -> Carry:
     return Carry(
         job=JobId(hexadecimal(row[1], 16)),
         number=uint(row[2]),
-        root=text(row[3], limits.ROOT_NAME_CHARS_MAX),
+        root=text(row[3], limits.ROOT_CHARS_MAX),
         folder=file_name(row[4]) if row[4] != "" else "",
         sweep=flag(row[5]),
         parcels=items(row[6], limits.PARCELS_PER_CARRY_MAX, _parcel),

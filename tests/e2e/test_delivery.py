@@ -129,7 +129,7 @@ async def test_a_root_that_nobody_has_is_refused_with_those_that_there_are(mesh)
     refused = peer.try_submit(frames="1-3", destination="elsewhere:x")
     assert refused.status == 422
     assert "there are: out" in refused.text
-    for wrong in ("out:../x", "out", "/tmp/x", "s3://bucket/key"):
+    for wrong in ("out:../x", "out", "/tmp/x", "s3://bucket/key", "https://host/x"):
         assert peer.try_submit(frames="1-3", destination=wrong).status == 422, wrong
     assert peer.try_submit(frames="1-3", destination="out:x", output="../../{frame}").status == 422
 
@@ -177,6 +177,20 @@ async def test_frames_are_delivered_to_a_bucket_and_rendered_again_they_replace_
     await wait_until(lambda: {row["generation"] for row in peer.frames(job)} == {0, 1})
     assert (await peer.until_ended(job))["delivered"] == {"frames": 12, "conflicts": 0}
     stored_as_committed(peer, job, store, mesh.folder)
+
+
+async def test_an_address_is_a_destination_where_a_root_of_some_peer_holds_it(mesh, s3, monkeypatch):
+    holder, store = await a_bucket(mesh, s3, monkeypatch)
+    other = await mesh.start("other")
+    url = f"s3://{BUCKET}/{mesh.name}"
+    await wait_until(lambda: other.try_submit(frames="1", destination=f"{url}/first", settings=QUICK).status == 202)
+    job = other.submit(frames="1-6", name="shot", destination=f"{url}/film", settings=QUICK)
+    ended = await other.until_ended(job)
+    assert (ended["state"], ended["delivered"]) == ("completed", {"frames": 6, "conflicts": 0})
+    assert sorted(name for name in objects(store) if name.startswith("film/")) == [f"film/shot_000{n}.png" for n in range(1, 7)]
+    outside = other.try_submit(frames="1", destination=f"s3://{BUCKET}/elsewhere")
+    assert (outside.status, f"that holds s3://{BUCKET}/elsewhere" in outside.text, url in outside.text) == (422, True, True)
+    assert holder.job(job)["destination"] == f"{url}/film"
 
 
 async def test_what_is_in_a_bucket_already_is_kept_and_recorded(mesh, s3, monkeypatch):

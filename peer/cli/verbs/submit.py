@@ -45,7 +45,7 @@ _FIELDS = (
     click.option("--frame-timeout", "frame_timeout_s", metavar="SECONDS", help="A frame that takes longer has failed."),
     click.option("--max-attempts", metavar="N", help="Attempts at one frame, default 3."),
     click.option("--renderer", metavar="blender|null"),
-    click.option("--destination", metavar="ROOT:FOLDER", help="An output root of some peer that frames are delivered to."),
+    click.option("--destination", metavar="PLACE", help="Where frames go besides: ROOT:FOLDER of some peer, or s3://bucket/folder."),
     click.option("--output", metavar="TEMPLATE", help="Names of the frames; default {job}_{frame:04d}."),
 )
 _NUMBERS = frozenset({"priority", "samples", "threads", "max_attempts", "frame_timeout_s"})

@@ -16,7 +16,10 @@ def test_each_text_becomes_the_root_that_it_names(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     places = {"a": str(tmp_path), "b": tmp_path.as_uri(), "c": "s3://bucket/folder"}
     roots = open_roots(places, MemoryBlobs(tmp_path), Texts(), tmp_path / "work")
-    assert {name: type(root) for name, root in roots.items()} == {"a": FolderRoot, "b": FolderRoot, "c": StoreRoot}
+    assert {name: type(root) for name, root in roots.items()} == {
+        "a": FolderRoot, "b": FolderRoot, "c": StoreRoot, "s3://bucket/folder": StoreRoot,
+    }  # fmt: skip
+    assert roots["s3://bucket/folder"] is roots["c"]
     assert not (tmp_path / "work").exists(), "nothing is looked at yet"
 
 

@@ -30,6 +30,7 @@ def test_folders_and_buckets(place: str):
         ("s3://key:secret@bucket/x", "keys come from the environment"),
         ("s3://bucket/x?versionId=1", "keys come from the environment"),
         ("s3://[bucket/x", "is no address"),
+        (f"s3://bucket/{'x' * 400}", "at most 320"),
     ],
 )
 def test_what_is_no_place_is_told_with_a_form_that_works(place: str, said: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from protocol import limits
@@ -59,6 +60,18 @@ def test_without_the_root_it_waits_with_a_reason_and_goes_on_when_somebody_comes
     book.feed(having(BEN, "farm"))
     answer(book, BEN, asked(book, BEN), Placed(1, 0))
     assert book.expect(DeliveryWaits).reasons == ()
+
+
+def test_an_address_goes_to_a_peer_whose_root_holds_it():
+    book = begin().feed(
+        having(ANNA, "cloud", "s3://bucket/film"), replace(due(ended(1, 1)), root="s3://bucket", folder="shots/010")
+    )
+    [reason] = book.expect(DeliveryWaits).reasons
+    assert (reason.code, "s3://bucket/shots/010" in reason.text) == ("no_output_root", True)
+    assert "--output-root NAME=s3://bucket" in reason.remedy
+    book.feed(having(BEN, "cloud", "s3://bucket/shots"))
+    carry = asked(book, BEN)
+    assert (carry.root, carry.folder) == ("s3://bucket", "shots/010")
 
 
 def test_a_root_that_hinders_is_tried_again_elsewhere_and_says_why():

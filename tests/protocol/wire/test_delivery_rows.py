@@ -47,7 +47,7 @@ def carry_with(**fields: object) -> bytes:
         {"f4": "../elsewhere"},
         {"f4": "/etc"},
         {"f4": "a//b"},
-        {"f3": "x" * 64},
+        {"f3": "x" * 321},
         {"f5": 1},
         {"f6": [[1, 0, [], [[], None, 0.0, "cpu", None], [b"short"]]]},
         {"f6": [[1, 0, ["../x"], [[], None, 0.0, "cpu", None], []]]},
