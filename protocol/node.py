@@ -158,11 +158,14 @@ class Node:
 
     def jobs(self) -> list[JobView]:
         """Every job that was heard of, newest first; this peer's own as of now."""
-        return [self.ledger.view(view.id) or view if self.ledger.owns(view.id) else view for view in self.board.views()]
+        views = self.board.views()
+        newest = (self.ledger.view(view.id) or view if self.ledger.owns(view.id) else view for view in views)
+        return [self.inquiries.marked(view) for view in newest]
 
     def job(self, job: JobId) -> JobView | None:
         """One job by its id."""
-        return self.ledger.view(job) if self.ledger.owns(job) else self.board.view(job) or self.ledger.view(job)
+        view = self.ledger.view(job) if self.ledger.owns(job) else self.board.view(job) or self.ledger.view(job)
+        return None if view is None else self.inquiries.marked(view)
 
     def where(self, job: JobId) -> list[PeerId]:
         """Live peers that hold a job's detail, best first.

@@ -73,6 +73,7 @@ class JobView:
     conflicts: int = 0  # frames whose name in the destination was another file's, which was kept
     generation: int = 0  # the highest that any frame was asked for in
     key: str = ""  # hash of submitter and Idempotency-Key
+    same_key: tuple[JobId, ...] = ()  # other jobs under it, made on another side of a cut network; not part of a summary
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ FIELDS: Final = (
     Column("Owner", lambda job: text_of(job, "owner")),
     Column("Epoch", lambda job: text_of(job, "epoch"), wide=True),
     Column("Replicas", lambda job: _list(job, "replicas")),
+    Column("Same key", lambda job: _list(job, "same_key")),
     Column("Durability", lambda job: _durability(job.get("durability"))),
     Column("Submitted", lambda job: text_of(job, "submitted_at")),
     Column("Started", lambda job: text_of(job, "started_at")),

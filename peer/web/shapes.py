@@ -61,7 +61,9 @@ class Delivery(TypedDict):
 
 
 class Job(TypedDict):
-    """One job. `eta_s` is null when there is no basis for it; `only_on` names the one peer that has it, if only one has."""
+    """One job. `eta_s` is null when there is no basis for it; `only_on` names the one peer that has it, if only one has.
+
+    `same_key` names other jobs that were made under its Idempotency-Key while the network was cut."""
 
     id: str
     name: str
@@ -90,6 +92,7 @@ class Job(TypedDict):
     destination: str | None
     delivered: Delivery
     generation: int
+    same_key: list[str]
 
 
 class Jobs(TypedDict):
@@ -381,6 +384,7 @@ def job_json(view: JobView) -> Job:
         "destination": view.destination or None,
         "delivered": {"frames": view.delivered, "conflicts": view.conflicts},
         "generation": view.generation,
+        "same_key": list(view.same_key),
     }
 
 

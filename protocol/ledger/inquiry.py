@@ -8,7 +8,7 @@ Refuses to know how a job is accepted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from protocol import limits
@@ -95,6 +95,13 @@ class Inquiries:
 
     def next_deadline(self) -> float | None:
         return min((one.until for one in self._open.values()), default=None)
+
+    # reading
+
+    def marked(self, view: JobView) -> JobView:
+        """The view with those other jobs that were made under the same key."""
+        jobs = self._by_key.get(view.key, {})
+        return replace(view, same_key=tuple(job for job in jobs if job != view.id)) if len(jobs) > 1 else view
 
     # asking
 

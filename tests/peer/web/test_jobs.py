@@ -91,6 +91,7 @@ async def test_a_job_as_json(peer: WebPeer):
         "destination": None,
         "delivered": {"frames": 0, "conflicts": 0},
         "generation": 0,
+        "same_key": [],
     }
     described = await (await peer.client.get("/openapi.json")).json()
     jsonschema.validate(body, {"$ref": "#/components/schemas/Job", "components": described["components"]})

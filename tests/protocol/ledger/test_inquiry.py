@@ -276,3 +276,15 @@ def test_two_jobs_of_one_key_are_said_aloud_once():
     book, _ = begin()
     book.feed(heard(OTHER), heard(THIS), heard(THIS), heard(JobId("ef" * 16), "another key"))
     assert book.expect(Notice) == Notice("key_used_twice", "warning", THIS, {"other": OTHER})
+
+
+def test_two_jobs_of_one_key_are_marked_with_each_other_until_one_is_forgotten():
+    book, _ = begin()
+    this, other = (replace(job_view(), id=job, key=key_hash("client", "key")) for job in (THIS, OTHER))
+    book.feed(heard(THIS))
+    assert book.machine.marked(this).same_key == ()
+    book.feed(heard(OTHER))
+    assert (book.machine.marked(this).same_key, book.machine.marked(other).same_key) == ((OTHER,), (THIS,))
+    assert book.machine.marked(replace(this, key="")).same_key == ()
+    book.feed(SummaryChanged(OTHER, None))
+    assert book.machine.marked(this).same_key == ()
