@@ -7,6 +7,7 @@ how news arrived and who is probed.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, assert_never
 
 from protocol import limits
@@ -15,8 +16,8 @@ from protocol.membership.context import ECHO_S, Context
 from protocol.membership.echoes import Awaited
 from protocol.membership.members import Member
 from protocol.membership.rotation import Rotation
-from protocol.membership.suspicion import Suspicion, suspicion_bounds, suspicion_timeout
-from protocol.wire.gossip import Alive, Dead, Left, MemberNews, News, Ping, Suspect
+from protocol.membership.suspicion import QUESTIONS, STREAM_QUESTION, Suspicion, suspicion_bounds, suspicion_timeout
+from protocol.wire.gossip import Alive, Dead, Left, MemberNews, News, Ping, PushPull, Suspect
 
 
 class Desk:
@@ -358,28 +359,45 @@ class Desk:
     def ends_s(self, member: Member) -> float:
         """When the suspicion of `member` runs out, as things stand."""
         assert member.suspicion is not None
-        options = self._ctx.options
-        shortest, longest = suspicion_bounds(
-            live=self._ctx.members.live,
-            mult=options.suspicion_mult,
-            max_mult=options.suspicion_max_mult,
-            interval_s=options.probe_interval_s,
-        )
+        shortest, longest = self._bounds()
         given = len(member.suspicion.confirmers)
         needed = self.needed(member)
         return member.suspicion.started_s + suspicion_timeout(
             confirmations=given, needed=needed, shortest_s=shortest, longest_s=longest
         )
 
+    def _bounds(self) -> tuple[float, float]:
+        options, live = self._ctx.options, self._ctx.members.live
+        mult, max_mult = options.suspicion_mult, options.suspicion_max_mult
+        return suspicion_bounds(live=live, mult=mult, max_mult=max_mult, interval_s=options.probe_interval_s)
+
+    def _asks_s(self, suspicion: Suspicion) -> float:
+        """When the accused is to be asked; never by a peer that is leaving."""
+        return math.inf if self._ctx.leaving else suspicion.next_question_s(self._bounds()[0])
+
     def next_deadline(self) -> float | None:
-        """The first suspicion to run out."""
-        return min((self.ends_s(member) for member in self._ctx.members.suspects.values()), default=None)
+        """The first suspicion to run out, or the first accused to be asked."""
+        suspects = [(member, member.suspicion) for member in self._ctx.members.suspects.values() if member.suspicion is not None]
+        return min((min(self._asks_s(one), self.ends_s(member)) for member, one in suspects), default=None)
 
     def on_deadline(self, now_s: float) -> None:
-        """Declare dead whose time has run out."""
+        """Declare dead whose time has run out; ask those who still have some whether they have refuted already."""
         for member in list(self._ctx.members.suspects.values()):
-            if member.suspicion is not None and self.ends_s(member) <= now_s:
+            if member.suspicion is None:
+                continue
+            if self.ends_s(member) <= now_s:
                 self._die(member, now_s)
+            elif self._asks_s(member.suspicion) <= now_s:
+                self._question(member, member.suspicion, now_s)
+
+    def _question(self, member: Member, suspicion: Suspicion, now_s: float) -> None:
+        """Put the accusation to the accused: a refutation by gossip misses a few, who would hold to the accusation to its end.
+
+        By datagram, and once per shortest suspicion over a stream too, which loss only slows down."""
+        suspicion.asked += 1
+        self._ctx.ask(member, "heal", now_s)
+        if suspicion.asked % QUESTIONS == STREAM_QUESTION:
+            self._ctx.stream(member, PushPull((member.news(),), (member.peer,), False))
 
     def postpone(self, seconds: float) -> None:
         """This peer slept: the accused could not be heard meanwhile, so their time stood still."""

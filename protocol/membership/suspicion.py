@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Final
 
 from protocol.ids import PeerId
+
+QUESTIONS: Final = 4  # the shortest suspicion is divided so: its holder asks the accused at each division before the end
+STREAM_QUESTION: Final = 2  # of these: the one that goes over a stream too
 
 
 def suspicion_bounds(*, live: int, mult: int, max_mult: int, interval_s: float) -> tuple[float, float]:
@@ -33,6 +37,7 @@ class Suspicion:
     """One member's suspicion in one incarnation. Invariant: each accuser counts once; the first is no confirmation.
 
     `refusers` were told by the accused's host that nobody listens; `refused_at_s` is when this peer was told so first.
+    `asked` counts how often this peer has put the accusation to the accused since.
     """
 
     started_s: float
@@ -40,6 +45,7 @@ class Suspicion:
     confirmers: dict[PeerId, None] = field(default_factory=dict)
     refusers: dict[PeerId, None] = field(default_factory=dict)
     refused_at_s: float | None = None
+    asked: int = 0
 
     def confirm(self, accuser: PeerId, *, most: int) -> bool:
         """Count an accusation; whether it is news. At most `most` confirmers are kept."""
@@ -54,6 +60,10 @@ class Suspicion:
             return False
         self.refusers[accuser] = None
         return True
+
+    def next_question_s(self, shortest_s: float) -> float:
+        """When its holder asks the accused next, where `shortest_s` is the shortest suspicion: several times before any ends."""
+        return self.started_s + (self.asked + 1) * shortest_s / QUESTIONS
 
     def settled(self, needed: int) -> bool:
         """Whether refused connections alone prove the death: `needed` peers have confirmed the first one's."""

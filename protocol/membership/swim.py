@@ -369,7 +369,8 @@ class Swim:
         messages: list[DatagramMessage] = [Ack(ping.seq, self._ctx.me.mesh_port)]
         if challenge is not None:
             messages.append(challenge)
-        if (ping.target is None or member is None or not member.up) and not self._ctx.leaving:
+        unsure = ping.target is None or ping.suspicion is not None  # a refutation of ours may have been missed there
+        if (unsure or member is None or not member.up) and not self._ctx.leaving:
             messages.append(self._ctx.me)
         if member is not None and member.up and event.source != member.address:
             messages.append(member.alive)  # perhaps another process with that id: it shall hear where the known one lives

@@ -239,6 +239,49 @@ def test_an_accusation_of_me_is_refuted_above_it_and_a_stale_one_is_not() -> Non
     assert incarnation(book) == 9
 
 
+# ---- the accused is asked ----------------------------------------------------------------------------------------
+
+
+def test_while_a_suspicion_lasts_the_accused_is_asked_again_and_again_and_once_over_a_stream() -> None:
+    book = knowing(A, B, C, D)
+    book.feed(says(B, Suspect(A, 1, 3, B, False)), says(C, Suspect(A, 1, 3, C, False)), says(D, Suspect(A, 1, 3, D, False)))
+    book.wait(0.9).forget()
+    asked = []
+    for _ in range(3):
+        asked.append([ping.suspicion for ping in sent(book.forget().wait(0.2), Ping, to=A)])
+        book.wait(0.8)
+    assert [Suspect(A, 1, 3, B, False) in accusations for accusations in asked] == [True, True, True]
+    book.wait(0.5)
+    assert state(book, A) == "dead"
+
+
+def test_a_question_over_a_stream_says_what_is_held_against_the_accused_and_wants_its_own_news() -> None:
+    book = knowing(A, B, C, D)
+    book.feed(says(B, Suspect(A, 1, 3, B, False))).wait(3.5)
+    (question,) = [one for one in book.take(SendStream) if isinstance(one.message, PushPull)]
+    assert (question.peer, question.message) == (A, PushPull((MemberNews(alive(A, 3), "suspect"),), (A,), False))
+    book.feed(streams(A, PushPull((MemberNews(alive(A, 4), "alive"),), (), False)))
+    assert state(book, A) == "alive"
+
+
+@pytest.mark.parametrize("held", [1, 7])
+def test_who_is_asked_over_a_stream_answers_with_news_above_the_accusation(held: int) -> None:
+    book = knowing(A)
+    book.feed(says(A, Suspect(ME, 5, 3, A, False))).forget()  # refuted with 4
+    book.feed(streams(A, PushPull((MemberNews(mine(held), "suspect"),), (ME,), False)))
+    (told,) = [one.message.news for one in book.take(SendStream) if isinstance(one.message, PushPull)]
+    assert told == (MemberNews(mine(max(4, held + 1)), "alive"),)
+
+
+def test_nobody_is_asked_any_more_once_it_has_refuted() -> None:
+    book = knowing(A, B, C, D)
+    book.feed(says(B, Suspect(A, 1, 1, B, False)), says(A, alive(A, 2))).wait(0.1).forget().wait(10)
+    pings = sent(book, Ping, to=A)
+    assert [ping.suspicion for ping in pings] == [None] * len(pings)
+    assert len(pings) < 5  # the probe cycle's alone
+    assert [one for one in book.take(SendStream) if isinstance(one.message, PushPull)] == []
+
+
 # ---- refused connections -----------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from protocol.events import DatagramUnsent, LoopLagged, StreamBroken, StreamFail
 from protocol.ids import PeerId
 from protocol.membership.options import LAN
 from protocol.signals import MemberChanged
-from protocol.wire.gossip import Ack, Dead, Left, Nack, Ping, PingReq, PushPull, StreamAck, StreamPing, Suspect
+from protocol.wire.gossip import Ack, Alive, Dead, Left, Nack, Ping, PingReq, PushPull, StreamAck, StreamPing, Suspect
 from tests.protocol.membership.rig import (
     ME,
     A,
@@ -115,6 +115,15 @@ def test_a_ping_to_a_suspect_carries_the_suspicion_and_the_suspect_refutes_in_it
     assert sent(other, Ack, to=A) == [Ack(9, 7_001)]
     assert other.machine._ctx.me in sent(other, type(other.machine._ctx.me), to=A)
     assert incarnation(other) == 2
+
+
+def test_a_ping_with_an_accusation_that_was_refuted_already_is_answered_with_the_refutation_again() -> None:
+    book = knowing(A, B)
+    book.feed(says(B, Suspect(ME, 5, 1, B, False))).wait(30).forget()  # all has been said as often as it is said at all
+    assert len(book.machine._ctx.broadcasts) == 0
+    book.feed(says(A, Ping(9, ME, Suspect(ME, 5, 1, B, False))))
+    assert sent(book, Alive, to=A) == [book.machine._ctx.me]
+    assert incarnation(book) == 2
 
 
 def test_a_send_error_of_our_own_blames_nobody() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.ids import PeerId
-from protocol.membership.suspicion import Suspicion, suspicion_bounds, suspicion_timeout
+from protocol.membership.suspicion import QUESTIONS, STREAM_QUESTION, Suspicion, suspicion_bounds, suspicion_timeout
 
 A, B, C = (PeerId(char * 64) for char in "abc")
 
@@ -43,3 +43,12 @@ def test_refusals_settle_it_when_enough_others_have_met_them() -> None:
     assert suspicion.settled(1)
     assert not suspicion.settled(2)
     assert not suspicion.settled(0)  # nobody to ask: two refusals in time settle that (see news)
+
+
+def test_the_accused_is_asked_several_times_before_the_shortest_suspicion_ends() -> None:
+    suspicion, times = Suspicion(100.0, A), []
+    for _ in range(QUESTIONS):
+        times.append(suspicion.next_question_s(4.0))
+        suspicion.asked += 1
+    assert times == [101.0, 102.0, 103.0, 104.0]
+    assert 1 <= STREAM_QUESTION < QUESTIONS  # or it would come with the end

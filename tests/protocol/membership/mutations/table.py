@@ -381,6 +381,28 @@ MUTATIONS: Final[dict[int, Mutation]] = {
         "if len(data) > limits.DATAGRAM_BYTES_MAX:",
         "if len(data) > 65_535:",
     ),
+    117: _one(
+        "a ping with an accusation that was refuted already is answered with the refutation again",
+        "membership/test_probes.py::test_a_ping_with_an_accusation_that_was_refuted_already_is_answered_with_the_refutation_again",
+        "membership/swim.py",
+        "unsure = ping.target is None or ping.suspicion is not None",
+        "unsure = ping.target is None",
+    ),
+    217: _one(
+        "while a suspicion lasts the accused is asked by whoever holds it",
+        "membership/test_news.py::test_while_a_suspicion_lasts_the_accused_is_asked_again_and_again_and_once_over_a_stream "
+        "membership/test_mesh.py::test_a_refutation_that_one_peer_has_missed_reaches_it_before_its_verdict",
+        _NEWS,
+        '        suspicion.asked += 1\n        self._ctx.ask(member, "heal", now_s)',
+        "        suspicion.asked += 1",
+    ),
+    317: _one(
+        "a question over a stream wants the accused's own news",
+        "membership/test_news.py::test_a_question_over_a_stream_says_what_is_held_against_the_accused_and_wants_its_own_news",
+        _NEWS,
+        "if suspicion.asked % QUESTIONS == STREAM_QUESTION:",
+        "if suspicion.asked == QUESTIONS:",
+    ),
     135: _one(
         "a torn snapshot does no harm",
         "membership/test_healing.py::test_a_torn_snapshot_is_told_and_does_no_harm",
