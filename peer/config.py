@@ -79,7 +79,7 @@ _OPTIONS: Final = (
     _Option("consul_token", "FILE", "file with the token for consul:URL", secret=True),
     _Option("slots", "N", "batches rendered at once (default 1; 0: serve and store only)"),
     _Option("renderer", "NAME", "blender, bpy or null (repeat; default: what is found)", repeat=True),
-    _Option("blender", "PROGRAM", "the Blender program to use (default: found on PATH)"),
+    _Option("blender", "PLACE", "a Blender program, or a folder of some (repeat; default: found on PATH)", repeat=True),
     _Option("label", "KEY=VALUE", "a label of this peer (repeat)", repeat=True),
     _Option("preset", "lan|wan|local", "timing of failure detection (default lan)"),
     _Option("replicas", "N", "peers that keep each job's state (default 3)"),

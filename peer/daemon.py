@@ -349,7 +349,7 @@ class Daemon:
             environ=inherited_environment(), slots=settings.slots,
         )  # fmt: skip
         watch = RendererWatch(
-            find=lambda: find_renderers(settings.renderer, options, Surroundings(program=settings.blender)),
+            find=lambda: find_renderers(settings.renderer, options, Surroundings(programs=settings.blender)),
             workshop=parts.workshop, checks=parts.checks, tell=parts.engine.tell, on_notice=parts.hands.notice,
             is_idle=lambda: node.thief.free_slots == settings.slots, soon_s=limits.RENDERERS_SOON_S,
             again_s=limits.RENDERERS_AGAIN_S, quiet_s=limits.ASK_TIMEOUT_S,

@@ -18,7 +18,7 @@ from protocol.effects import Notice
 from protocol.events import RenderersFound
 from protocol.jobs.results import Capabilities
 
-Offer = tuple[Renderer, Capabilities]
+Offer = tuple[Renderer, tuple[Capabilities, ...]]
 
 
 class RendererWatch:
@@ -79,7 +79,7 @@ class RendererWatch:
             await renderer.close()
         self._failed |= dict.fromkeys(name for name in self._used if name not in fresh)  # it starts afresh when it is back
         await self._use(fresh)
-        self._say(tuple(able for _, able in fresh.values()), found.missing)
+        self._say(tuple(one for _, able in fresh.values() for one in able), found.missing)
         return not found.missing
 
     async def _use(self, fresh: Mapping[str, Offer]) -> None:
@@ -88,7 +88,7 @@ class RendererWatch:
         replaced = [name for name in news if name in self._used]
         try:
             if replaced:
-                heirs = ", ".join(shown(news[name][1]) for name in replaced)
+                heirs = ", ".join(shown(one) for name in replaced for one in news[name][1])
                 self._say((), (f"what is in hand ends first, then {heirs} takes over",))
                 await self._quiet()
         except BaseException:

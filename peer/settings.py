@@ -104,6 +104,10 @@ def _path(value: object) -> object:
     return value
 
 
+def _paths(value: object) -> tuple[object, ...]:
+    return tuple(_path(one) for one in _list([value] if isinstance(value, Path) else value))
+
+
 def _address(value: object) -> str:
     text = str(value).strip().strip("[]")
     if text == "localhost":
@@ -157,7 +161,7 @@ class Settings(BaseModel):
     consul_token: SecretStr | None = None
     slots: Annotated[int, _int(0, limits.SLOTS_MAX)] = 1
     renderer: Choice = ()
-    blender: Annotated[Path, BeforeValidator(_path)] | None = None
+    blender: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = ()
     label: Choice = ()
     preset: Literal["lan", "wan", "local"] = "lan"
     replicas: Annotated[int, _int(1, limits.REPLICAS_MAX)] = 3

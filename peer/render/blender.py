@@ -264,7 +264,7 @@ async def scene_key(tree: Path, main: str, settings: RenderSettings) -> object:
         status = await asyncio.to_thread(path.stat)
     except OSError:
         return None
-    return (str(tree), main, settings.model_dump_json(), status.st_ino, status.st_size, status.st_mtime_ns)
+    return (str(tree), main, settings.model_dump_json(exclude={"blender"}), status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def missing_text(problem: str, home: Home) -> str:
@@ -279,4 +279,4 @@ def missing_text(problem: str, home: Home) -> str:
 
 
 def _scene(tree: Path, main: str, settings: RenderSettings) -> dict[str, Any]:
-    return {"tree": str(tree), "main": main, "settings": settings.model_dump(mode="json")}
+    return {"tree": str(tree), "main": main, "settings": settings.model_dump(mode="json", exclude={"blender"})}

@@ -122,11 +122,14 @@ def _is_plain(value: Any) -> bool:
 
 
 class RenderSettings(BaseModel):
-    """The part of a specification that decides pixels: with the manifest's digest it is the session key."""
+    """The part of a specification that decides pixels: with the manifest's digest it is the session key.
+
+    `blender` is the version that renders, major.minor; None: the nearest at or above the file's."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     renderer: RendererName = "blender"
+    blender: str | None = None
     scene_name: str | None = None
     view_layer: str | None = None
     camera: str | None = None
@@ -142,6 +145,7 @@ class RenderSettings(BaseModel):
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
-def render_settings(spec: JobSpec) -> RenderSettings:
-    """The pixel-deciding part of `spec`."""
-    return RenderSettings(**{name: getattr(spec, name) for name in RenderSettings.model_fields})
+def render_settings(spec: JobSpec, *, blender: str = "") -> RenderSettings:
+    """The pixel-deciding part of `spec`, with the version of Blender that its inspection has fixed ('': none yet)."""
+    fields = {name: getattr(spec, name) for name in RenderSettings.model_fields}
+    return RenderSettings(**fields | {"blender": blender or spec.blender})

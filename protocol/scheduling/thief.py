@@ -213,7 +213,7 @@ class Thief:
             outputs.append(
                 Render(
                     task=task.task, slot=slot.index, job=lease.job, manifest=lease.manifest,
-                    settings=render_settings(held.spec), frame=lease.frames[task.at],
+                    settings=render_settings(held.spec, blender=lease.blender), frame=lease.frames[task.at],
                     frame_timeout_s=held.spec.frame_timeout_s, label=held.spec.name or lease.job[:8],
                 )
             )  # fmt: skip
@@ -221,7 +221,7 @@ class Thief:
             for held in slot.leases:
                 if held.ready and held.inspecting:
                     task = self._task(slot, held, -1, now)
-                    settings = render_settings(held.spec)
+                    settings = render_settings(held.spec, blender=held.lease.blender)
                     outputs.append(Inspect(task.task, slot.index, held.lease.job, held.lease.manifest, settings))
                     break
         return outputs

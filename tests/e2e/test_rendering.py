@@ -11,6 +11,7 @@ import pytest
 from peer.render.verify_child import Expected, examine, pixel_hash
 from tests.e2e.mesh import BLENDER_S, Mesh
 from tests.scenes import build as scenes
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.blender
 ALONE = Path(__file__).with_name("alone.py")
@@ -55,6 +56,25 @@ async def test_a_peer_with_the_program_and_one_with_the_module_render_each_for_i
         await program.until_ended(job)
         assert {row["peer"] for row in program.frames(job)} == {peer.id}
         assert program.ask("GET", f"/api/v1/jobs/{job}/frames/2").body.startswith(b"\x89PNG")
+
+
+async def test_one_peer_with_two_versions_renders_each_job_with_its_own(mesh, tmp_path):
+    """Named by the job, or nearest at or above the file's; both stay open side by side."""
+    if set(scenes.homes()) != {"bpy", "program"}:
+        pytest.skip("only one home has a Blender here")
+    old, new = (scenes.build("quick", tmp_path / home, home) for home in ("program", "bpy"))
+    programs = str(Path(shutil.which("blender") or "").parent)
+    peer = await mesh.start("peer", "--renderer", "bpy", "--blender", programs, renderer="blender")
+    await wait_until(lambda: len(peer.get(f"/peers/{peer.id}")["capabilities"]) == 2, BLENDER_S)
+    able = {one["home"]: ".".join(one["version"].split(".")[:2]) for one in peer.get(f"/peers/{peer.id}")["capabilities"]}
+    jobs = [
+        (peer.submit(old, frames="1-3"), able["program"]),
+        (peer.submit(new, frames="1-3"), able["bpy"]),
+        (peer.submit(old, frames="1-3", blender=able["bpy"]), able["bpy"]),
+    ]
+    for job, version in jobs:
+        ended = await peer.until_ended(job, BLENDER_S)
+        assert (ended["state"], ".".join(ended["blender"].split(".")[:2])) == ("completed", version), ended
 
 
 async def test_files_beside_the_scene_travel_under_their_names(mesh, tmp_path):

@@ -53,7 +53,9 @@ class Life:
         self.looks += 1
         fresh = [FakeRenderer() for _ in self.installed]
         self.made += fresh
-        return Found(tuple(zip(fresh, self.installed, strict=True)), () if self.installed else MISSING)
+        return Found(
+            tuple((one, (able,)) for one, able in zip(fresh, self.installed, strict=True)), () if self.installed else MISSING
+        )
 
     def _is_idle(self) -> bool:
         self.idle_asked += 1
