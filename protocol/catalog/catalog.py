@@ -144,11 +144,19 @@ class Catalog:
 
     def _compare(self, sender: PeerId, versions: Iterable[tuple[PeerId, int, int]], reply: bool) -> list[Output]:
         theirs = {writer: (epoch, version) for writer, epoch, version in versions}
+        self._renew(theirs.get(self._me, (0, 0)))
         outputs: list[Output] = [Send(sender, delta) for delta in self._deltas(theirs)]
         behind = any(writer in self._members and told > self._mine(writer) for writer, told in theirs.items())
         if reply and behind:
             outputs.append(Send(sender, CatalogVersions(self._vector(), reply=False)))
         return outputs
+
+    def _renew(self, known: tuple[int, int]) -> None:
+        """Others know of records of this peer that it has not made: its disk is an older one put back. What it says now replaces
+        them, in an epoch of its own."""
+        mine = self._writers[self._me]
+        if known > (mine.epoch, mine.version) and known[0] < limits.EPOCH_MAX:
+            mine.epoch, self._root = known[0] + 1, None
 
     def _mine(self, writer: PeerId) -> tuple[int, int]:
         held = self._writers.get(writer)

@@ -104,8 +104,8 @@ class Context:
         self.me = replace(self.me, incarnation=incarnation, meta=self.me.meta if meta is None else meta)
         self.broadcasts.put(self.me)
 
-    def outlive(self, run_epoch: int, incarnation: int) -> None:
-        """Announce myself as the one who goes on in a later run, after (run epoch, incarnation) of it."""
-        assert run_epoch > self.me.run_epoch
-        self.me = replace(self.me, run_epoch=run_epoch, incarnation=incarnation + 1)
+    def outlive(self, run_epoch: int) -> None:
+        """Announce myself as the one who goes on after that run: in the next one."""
+        assert run_epoch >= self.me.run_epoch
+        self.me = replace(self.me, run_epoch=run_epoch + 1, incarnation=1)
         self.broadcasts.put(self.me)

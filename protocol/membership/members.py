@@ -51,6 +51,7 @@ class Member:
     verdict_told_s: float = field(default=float("-inf"))
     stream_only: bool = False
     conflict_told: Alive | None = None
+    conflict_told_s: float = field(default=float("-inf"))
     versions_told: tuple[int, int] | None = None
 
     @property

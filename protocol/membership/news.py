@@ -87,7 +87,7 @@ class Desk:
         if member is None:
             self._learn(news, now_s)
         elif self._conflicts(member, news):
-            self._tell_conflict(member, news)
+            self._tell_conflict(member, news, now_s)
         elif (news.run_epoch, news.incarnation) > member.order:
             self._renew(member, news, now_s)
         elif member.state == "dead":
@@ -102,7 +102,10 @@ class Desk:
     def _alive_about_me(self, news: Alive, now_s: float) -> None:
         me = self._ctx.me
         if news.run_epoch > me.run_epoch or (news.run_epoch == me.run_epoch and news.nonce != me.nonce):
-            self.twin(news, now_s, proven=False)
+            if news.address == me.address:  # nobody else can be there: it was this very peer, on a disk that is gone
+                self._outlive(news.run_epoch)
+            else:
+                self.twin(news, now_s, proven=False)
         elif news.run_epoch == me.run_epoch and (news.incarnation > me.incarnation or self._misquotes(news)):
             self._accused(news.run_epoch, news.incarnation)
 
@@ -156,15 +159,20 @@ class Desk:
         return not self._ctx.members.is_full
 
     def _conflicts(self, member: Member, news: Alive) -> bool:
+        """Whether that is another process than the known one, in the same run: nothing that it says later counts either."""
         held = member.alive
         same_run = news.run_epoch == member.run_epoch == held.run_epoch
-        return member.up and same_run and (news.nonce, news.address) != (held.nonce, held.address)
+        return same_run and (news.nonce != held.nonce or (member.up and news.address != held.address))
 
-    def _tell_conflict(self, member: Member, news: Alive) -> None:
+    def _tell_conflict(self, member: Member, news: Alive, now_s: float) -> None:
+        """Tell people once, and that process from time to time: on an older disk put back it goes on in a later run."""
         if member.conflict_told is None or member.conflict_told.address != news.address:
             member.conflict_told = news
             addresses = {"held": str(member.address), "refused": str(news.address)}
             self._ctx.notice("member_conflict", "warning", peer=news.peer, **addresses)
+        if now_s - member.conflict_told_s >= self._ctx.options.challenge_s:
+            member.conflict_told_s = now_s
+            self._ctx.datagram(None, news.address, member.alive)
 
     def _renew(self, member: Member, news: Alive, now_s: float) -> None:
         before, was_up = member.changed(), member.up
@@ -300,12 +308,18 @@ class Desk:
 
     def _gone(self, run_epoch: int, incarnation: int) -> None:
         """This peer is held for gone. In a later run than its own: a copy of its data folder ran, or the folder is an older one
-        put back; whoever that was has ended, and the one that lives speaks for that run from now on."""
+        put back; whoever that was has ended."""
         if run_epoch <= self._ctx.me.run_epoch:
             self._accused(run_epoch, incarnation)
-        elif max(run_epoch, incarnation) < limits.EPOCH_MAX and not self._ctx.leaving:
-            self._ctx.outlive(run_epoch, incarnation)
-            self._ctx.notice("member_outlived", "warning", peer=self._ctx.me.peer, run_epoch=run_epoch)
+        else:
+            self._outlive(run_epoch)
+
+    def _outlive(self, run_epoch: int) -> None:
+        """Others know this peer in a run that its disk does not know of: it goes on in the next one, so that nothing that it held
+        then is taken for held now."""
+        if run_epoch < limits.EPOCH_MAX and not self._ctx.leaving:
+            self._ctx.outlive(run_epoch)
+            self._ctx.notice("member_outlived", "warning", peer=self._ctx.me.peer, run_epoch=self._ctx.me.run_epoch)
 
     def _refute(self, incarnation: int) -> None:
         self._ctx.say_again(incarnation=max(incarnation, self._ctx.me.incarnation) + 1)

@@ -215,3 +215,19 @@ def test_after_losses_and_restarts_all_agree(seed: int):
     for writer in mesh.peers:
         said = [[catalog.get(writer, f"key {at}") for at in range(1, 6)] for catalog in mesh.catalogs.values()]
         assert all(one == said[0] for one in said)
+
+
+def test_whose_disk_is_an_older_one_replaces_what_it_has_said_since():
+    """Others hold records that it does not know of, under numbers that it gives anew."""
+    book = begin(ANNA).feed(Publish("card", b"new")).forget()
+    book.feed(StreamReceived(ANNA, CatalogVersions(((ME, 1, 1),), reply=False)))
+    assert book.machine.root() == begin(ANNA).feed(Publish("card", b"new")).machine.root(), "this is what it has said"
+    book.feed(StreamReceived(ANNA, CatalogVersions(((ME, 3, 7),), reply=False)))
+    [told] = sent(book, CatalogDelta, ANNA)
+    assert told.spans == ((ME, 4, 0, 1),)
+    theirs = begin(ME, me=ANNA).feed(StreamReceived(ME, delta(ME, 3, 0, ("card", b"old"), ("gone", b"1")))).forget()
+    theirs.feed(StreamReceived(ME, told))
+    assert (theirs.machine.get(ME, "card"), theirs.machine.get(ME, "gone")) == (b"new", None)
+    book.forget().feed(StreamReceived(ANNA, CatalogVersions(((ME, limits.EPOCH_MAX, 1),), reply=False)))
+    book.feed(StreamReceived(ANNA, CatalogVersions((), reply=False)))
+    assert [one.spans for one in sent(book, CatalogDelta, ANNA)] == [((ME, 4, 0, 1),)]

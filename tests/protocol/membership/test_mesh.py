@@ -306,10 +306,30 @@ def test_two_peers_with_one_id_find_each_other_and_the_later_one_is_to_stop(epoc
     assert stops is None or told[stops] == [True]
 
 
+@pytest.mark.parametrize("dead_s", [0, 30])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_peer_on_an_older_disk_that_was_put_back_goes_on_in_a_run_that_nobody_knows(dead_s: float, epoch: int) -> None:
+    """Its disk counts fewer starts than it has had, and the others, whether they have missed it or not, must hear of another."""
+    mesh = Mesh().start_many(4)
+    for _ in range(2):
+        mesh.kill(3)
+        mesh.start(3, seeds=[0])
+        mesh.run(5)
+    assert mesh.peers[3].swim.me().run_epoch == 3
+    mesh.kill(3)
+    mesh.run(dead_s)
+    mesh.start(3, seeds=[0], run_epoch=epoch)
+    mesh.run(20)
+    held = [one.run_epoch for number in range(3) for one in mesh.peers[number].swim.members() if one.peer == peer_id(3)]
+    assert held == [mesh.peers[3].swim.me().run_epoch] * 3
+    assert held[0] > 3
+    assert mesh.all_alive()
+
+
 @pytest.mark.parametrize("way", ["kill", "silence"])
 def test_a_peer_outlives_a_copy_of_its_data_folder_that_ran_later(way: str) -> None:
-    """The others took the copy for its restart, and then it ended: the original comes back, in the copy's run, and so does its
-    next start, which begins with a lower one."""
+    """The others took the copy for its restart, and then it ended: the original comes back, in the run after the copy's, and so
+    does its next start, which begins with a lower one."""
     mesh = Mesh().start_many(3)
     mesh.start(9, seeds=[0], me=peer_id(2), run_epoch=5)
     mesh.run(5)
@@ -320,7 +340,7 @@ def test_a_peer_outlives_a_copy_of_its_data_folder_that_ran_later(way: str) -> N
         return [(one.address, one.state) for one in held] == [(address(2), "alive")] * 2
 
     assert mesh.run_until(is_back, 120) is not None
-    assert mesh.peers[2].swim.me().run_epoch == 5
+    assert mesh.peers[2].swim.me().run_epoch == 6
     mesh.run(60)
     assert mesh.all_alive()
     assert is_back()

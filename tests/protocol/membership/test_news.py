@@ -430,3 +430,38 @@ def test_unknown_fields_of_news_are_handed_on() -> None:
     book.feed(says(B, news))
     book.wait(1)
     assert news in sent(book, Alive)
+
+
+# ---- a disk that was put back -------------------------------------------------------------------------------------
+
+
+def test_whoever_says_something_in_a_known_run_and_is_another_is_told_who_is_known() -> None:
+    book = knowing(A, B)
+    other = replace(alive(A), nonce=b"-other--", incarnation=5)
+    for _ in range(2):
+        book.feed(says(B, other))
+    assert [one.fields["refused"] for one in book.take(Notice) if one.event == "member_conflict"] == [str(at(A))]
+    assert sent(book, Alive, to=A).count(alive(A)) == 1, "not at each word"
+    assert incarnation(book, A) == 1
+    book.feed(says(B, Dead(A, 1, 1, B)), says(B, other))
+    assert state(book, A) == "dead", "and not when the known one is gone either"
+    book.feed(says(B, replace(other, run_epoch=2)))
+    assert state(book, A) == "alive"
+
+
+def test_who_hears_of_itself_in_a_run_that_its_disk_does_not_know_goes_on_after_it() -> None:
+    book = knowing(A)
+
+    def me() -> tuple[int, int]:
+        view = book.machine.me()
+        return view.run_epoch, view.incarnation
+
+    before = replace(alive(ME), nonce=b"-before-")
+    book.feed(says(A, replace(before, run_epoch=8)))
+    assert me() == (9, 1)
+    assert [one.fields["run_epoch"] for one in book.take(Notice) if one.event == "member_outlived"] == [9]
+    book.feed(says(A, replace(before, run_epoch=9)))
+    assert me() == (10, 1), "another start had the same number"
+    for run_epoch in (4, limits.EPOCH_MAX):
+        book.feed(says(A, replace(before, run_epoch=run_epoch)))
+    assert me() == (10, 1)
