@@ -243,7 +243,7 @@ class Daemon:
         authority = keys.authority if self._settings.http_tls else None
         return WebOptions(
             version=distribution_version("rendermesh"), check_scene=check_scene, roles=logins.role,
-            submitter=logins.submitter, authority=authority,
+            roles_now=logins.role_now, submitter=logins.submitter, authority=authority,
             default_scene=DefaultScene(self._settings.scene, store.blobs, check_scene).manifest, null_only=null_only,
             shared_roots=self._settings.shared_roots,
         )  # fmt: skip

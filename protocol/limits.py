@@ -170,6 +170,7 @@ UPLOADS_AT_ONCE_MAX: Final = 16
 ARCHIVES_AT_ONCE_MAX: Final = 16
 EVENT_STREAMS_MAX: Final = 256
 EVENT_HEARTBEAT_S: Final = 15.0
+RIGHTS_LOOK_S: Final = 1.0  # how often an answer that lasts looks whether its caller's key still counts
 PAGE_ITEMS: Final = 100
 PAGE_ITEMS_MAX: Final = 1_000
 REQUEST_ID_CHARS_MAX: Final = 64

@@ -2,6 +2,8 @@
 
 The id on the line is `RUN.N`: N counts within one run of one peer, RUN names the run. An id of another run (the peer has
 started anew, or another peer answers now) begins again with all that is kept: an event may come twice, none is lost.
+
+A stream ends within `limits.RIGHTS_LOOK_S` after its key was revoked, with a comment that says so; asking again is a 401.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Final
 
 from aiohttp import web
 
+from peer.web.guard import may_still
 from peer.web.problems import wrong_fields
 from peer.web.relay import at_holder
 from peer.web.replies import send
@@ -24,6 +27,7 @@ from peer.web.site import Site, site_of
 from protocol.ids import JobId
 from protocol.views import EventRow, JobView
 
+RIGHT_GONE: Final = b": the key of this stream does not count any more\n\n"
 _ID: Final = re.compile(r"(?:([0-9a-f]{8})\.)?(\d{1,15})\Z", re.ASCII)
 
 
@@ -49,26 +53,34 @@ async def _serve(request: web.Request, job: JobId | None) -> web.StreamResponse:
         response.content_type = "text/event-stream"
         await response.prepare(request)
         if request.method != "HEAD":
-            await _follow(site, response, site.mesh.events(after=after, job=job, follow=follow))
+            await _follow(site, request, response, site.mesh.events(after=after, job=job, follow=follow))
         await response.write_eof()
         return response
 
 
-async def _follow(site: Site, response: web.StreamResponse, rows: AsyncIterator[EventRow]) -> None:
-    """Write rows as they come, and a comment where none comes, until they end or the peer does."""
+async def _follow(site: Site, request: web.Request, response: web.StreamResponse, rows: AsyncIterator[EventRow]) -> None:
+    """Write rows as they come, and a comment where none comes, until they end, the peer does, or the caller's right to them."""
+    loop, options = asyncio.get_running_loop(), site.options
     closing = asyncio.create_task(site.closing.wait())
     coming = asyncio.create_task(_next(rows))
     try:
         await send(response, b": the events of one peer\n\n")
+        wait_s, said_s = min(options.heartbeat_s, options.rights_look_s), loop.time()
         while not closing.done():
-            await asyncio.wait((coming, closing), timeout=site.options.heartbeat_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((coming, closing), timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if not may_still(request):
+                await send(response, RIGHT_GONE)
+                return
             if not coming.done():
-                await send(response, b": still here\n\n")
+                if loop.time() - said_s >= options.heartbeat_s:
+                    await send(response, b": still here\n\n")
+                    said_s = loop.time()
                 continue
             row = coming.result()
             if row is None:
                 return
             await send(response, _line(site, row))
+            said_s = loop.time()
             coming = asyncio.create_task(_next(rows))
     finally:
         for task in (coming, closing):

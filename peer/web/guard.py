@@ -21,6 +21,7 @@ from protocol.access.roles import Role, allows, role_named
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 ROLE_HEADER: Final = "X-Rendermesh-Role"
 SUBMITTER_HEADER: Final = "X-Rendermesh-Submitter"
+ROUTE: Final = web.RequestKey("route", Route)
 
 
 def role_of(request: web.Request) -> Role | None:
@@ -50,12 +51,37 @@ def guard(site: Site, routes: Mapping[tuple[str, str], Route], request: web.Requ
     if forwarded_by(request) is None:
         _refuse_foreign_pages(site, request)
     role = _role_or_stranger(route, request)
-    request[ROLE] = role or ""
+    request[ROLE], request[ROUTE] = role or "", route
+    _refuse_low_role(route, role)
+    _refuse_unknown_parameters(route, request)
+
+
+def guard_again(request: web.Request) -> None:
+    """For an answer that lasts: whether its caller may still have it. Raises `Refused` 401 and 403 as `guard` does.
+
+    What another peer has passed on is for that peer to end: it knows the key."""
+    route = request.get(ROUTE)
+    if route is None or route.permission == "public" or forwarded_by(request) is not None:
+        return
+    look = site_of(request).options.roles_now
+    if look is not None:
+        _refuse_low_role(route, look(request))
+
+
+def may_still(request: web.Request) -> bool:
+    """Whether `guard_again` would let it go on."""
+    try:
+        guard_again(request)
+    except Refused:
+        return False
+    return True
+
+
+def _refuse_low_role(route: Route, role: Role | None) -> None:
     if not allows(route.permission, role):
         if role is None:
             raise Refused(401, "login_needed", "this peer asks for a key", headers={"WWW-Authenticate": "Bearer"})
         raise Refused(403, "role_too_low", f"this needs the role {route.permission}; yours is {role}")
-    _refuse_unknown_parameters(route, request)
 
 
 def _role_or_stranger(route: Route, request: web.Request) -> Role | None:

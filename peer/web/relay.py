@@ -5,13 +5,14 @@ Decides which peer is asked next when one does not answer. A request that was pa
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
 
 from peer.ports import ForwardedReply
-from peer.web.guard import ROLE_HEADER, SUBMITTER_HEADER, submitter_of
+from peer.web.guard import ROLE_HEADER, SUBMITTER_HEADER, may_still, submitter_of
 from peer.web.replies import send
 from peer.web.requests import read_body
 from peer.web.site import ROLE, Site, forwarded_by, name_request, site_of
@@ -141,10 +142,26 @@ async def _passed_back(request: web.Request, reply: ForwardedReply) -> web.Strea
             response.headers.add(name, value)
     await response.prepare(request)
     if request.method != "HEAD":
-        while piece := await reply.read():
+        lasting = response.headers.get("Content-Type", "").startswith("text/event-stream")
+        while piece := await (_while_allowed(request, reply) if lasting else reply.read()):
             await send(response, piece)
     await response.write_eof()
     return response
+
+
+async def _while_allowed(request: web.Request, reply: ForwardedReply) -> bytes:
+    """What comes next; nothing once the caller has no right to it any more. Only this peer knows the caller's key."""
+    coming = asyncio.create_task(reply.read())
+    try:
+        while True:
+            done, _ = await asyncio.wait((coming,), timeout=site_of(request).options.rights_look_s)
+            if not may_still(request):
+                return b""
+            if done:
+                return await coming
+    finally:
+        coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 async def _once(body: bytes) -> AsyncIterator[bytes]:

@@ -40,7 +40,7 @@ _PAGE: Final = (
 _FOLLOW: Final = (Query("follow", "Go on with new events (default: true)", "boolean"),)
 _JOB: Final = (Answer(200, "The job", shapes.Job),)
 _PEER: Final = (Answer(200, "The peer", shapes.Peer),)
-_EVENTS: Final = (Answer(200, "Events; resume with the header Last-Event-ID", "text/event-stream"),)
+_EVENTS: Final = (Answer(200, "Events; resume with the header Last-Event-ID; ends when the key is revoked", "text/event-stream"),)
 _FILE: Final = (
     Answer(200, "The bytes, with ETag (BLAKE3-256)", "application/octet-stream"),
     Answer(206, "A part of them", "application/octet-stream"),

@@ -49,15 +49,17 @@ def _never() -> bool:
 class WebOptions:
     """How the user port behaves.
 
-    `check_scene(path)` runs on a thread and raises `Invalid`. `roles` gives a caller's role (None: no login), `submitter` its
-    name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null` alone. `authority`
-    gives the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names under which a loopback
-    port may be addressed (a proxy on the same machine). `shared_roots` are folders that scenes may be read from.
+    `check_scene(path)` runs on a thread and raises `Invalid`. `roles` gives a caller's role (None: no login), `roles_now` the
+    same looked up anew while an answer lasts (None: roles never change here), `submitter` its name. `default_scene` is for the
+    simple endpoints; `null_only` says that this peer renders with `null` alone. `authority` gives the mesh's certificate (PEM),
+    where this port shows a leaf of it. `host_names` are further names under which a loopback port may be addressed (a proxy on
+    the same machine). `shared_roots` are folders that scenes may be read from.
     """
 
     version: str
     check_scene: Callable[[Path], None]
     roles: Roles = everyone_is_admin
+    roles_now: Roles | None = None
     submitter: Callable[[web.Request], str] = _local
     default_scene: Callable[[], Awaitable[Manifest | None]] = _no_scene
     null_only: Callable[[], bool] = _never
@@ -67,6 +69,7 @@ class WebOptions:
     scene_bytes_max: int = limits.SCENE_BYTES_MAX
     body_grace_s: float = limits.HTTP_BODY_GRACE_S
     heartbeat_s: float = limits.EVENT_HEARTBEAT_S
+    rights_look_s: float = limits.RIGHTS_LOOK_S
 
 
 class Slots:

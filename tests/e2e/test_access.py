@@ -97,6 +97,13 @@ def peerctl(closed: Closed, *arguments: str, **environment: str) -> subprocess.C
     )  # fmt: skip
 
 
+def started_peerctl(closed: Closed, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(PROGRAMS / "peerctl"), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**closed.mesh.environment(), **environment}, cwd=closed.mesh.folder,
+    )  # fmt: skip
+
+
 async def test_a_key_opens_every_peer_and_a_revoked_one_none(mesh: Mesh) -> None:
     closed = await start_closed(mesh, 3)
     key = closed.token("alice", "submitter", at=1)
@@ -112,6 +119,31 @@ async def test_a_key_opens_every_peer_and_a_revoked_one_none(mesh: Mesh) -> None
     assert paused.status in (200, 409)
     assert closed.admin.ask(closed.peers[0], "DELETE", "/api/v1/tokens/alice").status == 200
     await wait_until(lambda: closed.statuses(key) == [401, 401, 401], GOSSIP_ROUND_S)
+
+
+async def test_whoever_follows_with_a_key_hears_nothing_more_once_it_is_revoked(mesh: Mesh) -> None:
+    """A revocation at one peer ends what another streams; `peerctl events -f` says why it ends."""
+    closed = await start_closed(mesh, 2)
+    key = closed.token("alice", "viewer")
+    await wait_until(lambda: closed.statuses(key) == [200, 200], GOSSIP_ROUND_S)
+    second = closed.peers[1]
+    stream = closed.admin.pool.request(
+        "GET", f"{second.url}/api/v1/events", headers={"Authorization": f"Bearer {key}"}, preload_content=False
+    )
+    assert stream.status == 200
+    words = ("-H", second.url, "--cacert", str(closed.admin.authority), "events", "-f")
+    following = started_peerctl(closed, *words, PEERCTL_TOKEN=key)
+    try:
+        assert following.stdout is not None
+        assert following.stdout.readline()  # it is let in
+        assert closed.admin.ask(closed.peers[0], "DELETE", "/api/v1/tokens/alice").status == 200
+        assert stream.read().endswith(b": the key of this stream does not count any more\n\n")
+        _, errors = following.communicate(timeout=60)
+    finally:
+        following.kill()
+    assert following.returncode == 4
+    assert "revoked" in errors
+    assert key not in errors
 
 
 async def test_one_peer_makes_the_admin_key_and_a_restart_makes_no_other(mesh: Mesh) -> None:

@@ -17,6 +17,7 @@ from aiohttp import web
 from peer.ports import Registry
 from peer.web.consul.durations import parse_duration
 from peer.web.consul.fields import bad
+from peer.web.guard import guard_again
 from peer.web.problems import Refused
 from peer.web.site import Site, site_of
 from protocol import limits
@@ -36,12 +37,14 @@ def registry_of(request: web.Request) -> Registry:
 
 
 async def answer(request: web.Request, topics: Iterable[str], make: Callable[[Registry], Any]) -> web.StreamResponse:
-    """A read of the catalogue: at once, or when one of `topics` has changed. Raises `Refused` 400, 500, 503."""
+    """A read of the catalogue: at once, or when one of `topics` has changed. Raises `Refused` 400, 500, 503, and 401 for a key
+    that was revoked meanwhile."""
     refuse_elsewhere(request)
     registry, shown = registry_of(request), tuple(topics)
     asked, wait_s = wanted_index(request), wanted_wait(request)
     if 0 < asked:
         await _wait(site_of(request), request, shown, asked, wait_s)
+        guard_again(request)
     return reply(request, make(registry), index=_index(registry, shown))
 
 
@@ -79,6 +82,7 @@ async def _wait(site: Site, request: web.Request, topics: tuple[str, ...], asked
     until = loop.time() + wait_s + random.uniform(0, wait_s / JITTER)
     with site.waiting.one():
         while _index(registry, topics) == asked and not site.closing.is_set():
+            guard_again(request)
             left_s = until - loop.time()
             if left_s <= 0 or request.transport is None or request.transport.is_closing():
                 return

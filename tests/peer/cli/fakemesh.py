@@ -217,7 +217,7 @@ class FakePeer:
             answer = await mishap(request)
             if answer is not None:
                 return answer
-        if self.mesh.token and request.path not in PUBLIC and request.headers.get("Authorization") != f"Bearer {self.mesh.token}":
+        if request.path not in PUBLIC and not self._lets_in(request):
             return problem(401, "no_token", "this mesh wants a key", headers={"X-Request-Id": "r-401"})
         try:
             response: web.StreamResponse = await handler(request)
@@ -226,6 +226,9 @@ class FakePeer:
         if not response.prepared:
             response.headers["X-Request-Id"] = "r-1"
         return response
+
+    def _lets_in(self, request: web.Request) -> bool:
+        return not self.mesh.token or request.headers.get("Authorization") == f"Bearer {self.mesh.token}"
 
     def _found(self, request: web.Request) -> FakeJob:
         text = request.match_info["id"]
@@ -380,14 +383,15 @@ class FakePeer:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         sent = int(request.headers.get("Last-Event-ID", 0))
-        while True:
+        while self._lets_in(request):
             fresh = events[sent:]
             for event in fresh:
                 await response.write(f"id: {event['id']}\nevent: {event['event']}\ndata: {json.dumps(event)}\n\n".encode())
             sent += len(fresh)
             if request.query.get("follow") == "false":
-                return response
+                break
             await asyncio.sleep(0.01)
+        return response
 
     async def _peers(self, request: web.Request) -> web.Response:
         return self._paged(request, "peers", [*(peer.view() for peer in self.mesh.peers), *self.mesh.gone])

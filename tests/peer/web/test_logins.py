@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from peer.access import KeyVerifier
 from peer.telemetry.metrics import Metrics
 from peer.web.logins import Failures, Logins, credentials, network_of
 from peer.web.problems import Refused
+from peer.web.site import SITE
 from protocol import limits
 from protocol.access.roles import Role
 from tests.fuzzing import refused, texts
 from tests.peer.web.conftest import Farm, WebPeer, problem_of
+from tests.waiting import wait_until
 
 JOBS = "/api/v1/jobs"
 
@@ -27,7 +30,8 @@ async def guarded(farm: Farm, name: str = "one", *, anonymous: Role | None = Non
     found: list[WebPeer] = []
     verifier = KeyVerifier(lambda key: found[0].mesh.kept_keys.get(key))
     logins = Logins([verifier], anonymous=anonymous, metrics=Metrics(), failures=RateLimitItemPerHour(failures))
-    found.append(await farm.add(name, roles=logins.role, submitter=logins.submitter))
+    roles = {"roles": logins.role, "roles_now": logins.role_now, "rights_look_s": 0.01}
+    found.append(await farm.add(name, **roles, submitter=logins.submitter))
     return found[0]
 
 
@@ -215,3 +219,90 @@ def test_any_headers_show_one_key_or_none_or_are_refused(path: str, headers: dic
 @given(texts | st.ip_addresses().map(str) | st.sampled_from(["fe80::1%eth0", "::ffff:10.0.0.1", "1.2.3.4%x"]))
 def test_any_address_counts_as_one_network(text: str):
     assert network_of(text) == "unknown" or network_of(network_of(text)) == network_of(text)
+
+
+# ---- answers that last -------------------------------------------------------------------------------------------
+
+
+async def revoke(peer: WebPeer, text: str) -> None:
+    await peer.mesh.revoke_key(text.split("_")[1])
+
+
+async def test_a_stream_of_events_ends_when_its_key_is_revoked_and_says_so(farm: Farm):
+    peer = await guarded(farm)
+    key, other = await key_for(peer, "viewer"), await key_for(peer, "viewer", "bob")
+    streams = [await peer.client.get("/api/v1/events", headers=bearer(text)) for text in (key, other)]
+    await wait_until(lambda: peer.mesh.listeners == 2)
+    await revoke(peer, key)
+    peer.mesh.note("secret_plan")
+    async with asyncio.timeout(10):
+        told = await streams[0].read()
+    assert told.endswith(b": the key of this stream does not count any more\n\n")
+    assert b"secret_plan" not in told
+    await wait_until(lambda: peer.mesh.listeners == 1)
+    while b"secret_plan" not in await streams[1].content.readline():  # the other one goes on
+        pass
+    streams[1].close()
+
+
+async def test_a_silent_stream_ends_when_its_key_is_revoked(farm: Farm):
+    peer = await guarded(farm)
+    key = await key_for(peer, "viewer")
+    stream = await peer.client.get("/api/v1/events", headers=bearer(key))
+    await wait_until(lambda: peer.mesh.listeners == 1)
+    await revoke(peer, key)
+    async with asyncio.timeout(10):
+        await stream.read()
+    await problem_of(await peer.client.get("/api/v1/events", headers=bearer(key)), 401, "bad_key")
+
+
+async def test_a_stream_that_another_peer_feeds_ends_when_its_key_is_revoked_here(farm: Farm):
+    one, two = await farm.add("one"), await guarded(farm, "two")
+    job, key = (await one.submit())["id"], await key_for(two, "viewer")
+    stream = await two.client.get(f"/api/v1/jobs/{job}/events", headers=bearer(key))
+    assert stream.status == 200
+    await wait_until(lambda: one.mesh.listeners == 1)
+    await revoke(two, key)
+    async with asyncio.timeout(10):
+        await stream.read()
+
+    def gone() -> bool:
+        one.mesh.note("tick", job)
+        return one.mesh.listeners == 0
+
+    await wait_until(gone)
+
+
+async def test_a_waiting_query_is_refused_when_its_key_was_revoked_meanwhile(farm: Farm, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "BLOCKING_LOOK_S", 0.01)
+    peer = await guarded(farm)
+    key = await key_for(peer, "viewer")
+    first = await peer.client.get("/v1/catalog/services", headers=bearer(key))
+    path = f"/v1/catalog/services?index={first.headers['X-Consul-Index']}&wait=5m"
+    waiting = asyncio.create_task(peer.client.get(path, headers=bearer(key)))
+    await wait_until(lambda: peer.app[SITE].waiting.used == 1)
+    await revoke(peer, key)
+    async with asyncio.timeout(10):
+        answer = await waiting
+    assert answer.status == 401
+    assert peer.app[SITE].waiting.used == 0
+
+
+async def test_a_stream_that_ended_is_no_failed_login(farm: Farm):
+    peer = await guarded(farm, failures=1)
+    key = await key_for(peer, "viewer")
+    stream = await peer.client.get("/api/v1/events", headers=bearer(key))
+    await revoke(peer, key)
+    await stream.read()
+    assert (await peer.client.get(JOBS, headers=bearer(key))).status == 401  # the first one, not 429
+
+
+async def test_who_needs_no_key_keeps_its_stream(farm: Farm):
+    peer = await guarded(farm, anonymous="viewer")
+    stream = await peer.client.get("/api/v1/events")
+    await wait_until(lambda: peer.mesh.listeners == 1)
+    await revoke(peer, await key_for(peer, "viewer"))
+    peer.mesh.note("first")
+    while b"first" not in await stream.content.readline():
+        pass
+    stream.close()

@@ -2,6 +2,8 @@ import json
 import subprocess
 from collections.abc import Callable
 
+import pytest
+
 from tests.peer.cli.conftest import Peerctl
 from tests.peer.cli.fakemesh import FakeMesh, FakePeer
 
@@ -43,3 +45,17 @@ def test_follow_takes_up_after_a_break_where_it_was(mesh: FakeMesh, peer: FakePe
 
 async def restart(peer: FakePeer, port: int) -> None:
     await peer.start(port)
+
+
+def test_follow_ends_with_the_reason_when_its_key_does_not_count_any_more(
+    mesh: FakeMesh, peer: FakePeer, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PEERCTL_TOKEN", "mine")
+    mesh.token, mesh.events = "mine", [event(1)]
+    process = program("events", "-f")
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    mesh.token = "another"
+    rest, said = process.communicate(timeout=60)
+    assert (process.returncode, rest) == (4, "")
+    assert "this mesh wants a key" in said
