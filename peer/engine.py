@@ -1,7 +1,7 @@
 """The engine: inbox -> node -> persist -> perform. One loop, one node, no decisions.
 
-What promises something to others (streams about work, replies) waits behind every earlier `Persist`, whose commits are
-grouped; what promises nothing (renders, fetches, notices) and membership's traffic never wait for the disk.
+What promises something to others (streams about work, replies, files in output roots) waits behind every earlier `Persist`,
+whose commits are grouped; what promises nothing (renders, fetches, notices) and membership's traffic never wait for the disk.
 """
 
 from __future__ import annotations
@@ -323,7 +323,10 @@ class Engine:
 
 
 def _promises(effect: Effect) -> bool:
-    """Whether an effect says something to others that must be durable first. A refusal promises nothing."""
+    """Whether an effect says something to others that must be durable first: so does a file in an output root. A refusal
+    promises nothing."""
     if isinstance(effect, Reply):
         return not isinstance(effect.value, Refusal)
+    if isinstance(effect, Deliver):
+        return True
     return isinstance(effect, SendStream) and not effect.urgent

@@ -1,6 +1,7 @@
 """Effects out: what the shell performs, in order.
 
-What follows a `Persist` waits until it is durable; `SendDatagram` and membership's `SendStream` (`urgent`) never wait.
+What follows a `Persist` and says something to others (`Reply`, `SendStream`, `Deliver`) waits until it is durable;
+`SendDatagram` and membership's `SendStream` (`urgent`) never wait.
 Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`, `RunCheck`, `Deliver`, `UseKeys`) come back as exactly one
 event each.
 """

@@ -18,7 +18,19 @@ from peer.eventlog import EventLog
 from peer.ports import StoreBroken, StoreFull
 from protocol import limits
 from protocol.cards import PeerCard
-from protocol.effects import Effect, Notice, Persist, PinBlobs, Render, Reply, SendDatagram, SendStream, StopTask, UnpinJob
+from protocol.effects import (
+    Deliver,
+    Effect,
+    Notice,
+    Persist,
+    PinBlobs,
+    Render,
+    Reply,
+    SendDatagram,
+    SendStream,
+    StopTask,
+    UnpinJob,
+)
 from protocol.errors import NotFound, Unavailable
 from protocol.events import (
     Booted,
@@ -34,7 +46,7 @@ from protocol.events import (
     SubmitAsked,
     UndrainAsked,
 )
-from protocol.ids import Address, AuthorId, JobId, PeerId, RequestId, TaskId
+from protocol.ids import Address, AuthorId, JobId, PeerId, RequestId, TaskId, Ticket
 from protocol.jobs.manifest import EMPTY
 from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.kernel import Now
@@ -137,6 +149,17 @@ async def test_what_promises_something_waits_until_it_is_durable(bench: Bench):
     bench.journal.resume()
     await wait_until(lambda: bench.hands.done == [WAKE])
     assert await bench.journal.values() == {"a": b"value"}
+
+
+async def test_no_file_is_delivered_before_the_commit_of_its_frame_is_durable(bench: Bench):
+    """A crash in between would leave a frame in the root that nobody has committed, in the way of the one that is."""
+    delivery = Deliver(Ticket("carry"), JobId("ab" * 16), "farm", "", sweep=False, parcels=())
+    bench.journal.stall()
+    bench.says(put("a"), delivery)
+    await wait_until(lambda: bench.journal.waiting)
+    assert bench.hands.done == []
+    bench.journal.resume()
+    await wait_until(lambda: bench.hands.done == [delivery])
 
 
 async def test_a_reply_waits_until_it_is_durable(bench: Bench):
