@@ -26,6 +26,7 @@ from protocol.events import (
 )
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Inspection
 from protocol.jobs.spec import JobSpec
 from protocol.views import EventRow, FrameFiles, FrameView, JobView, MeshKeysView, PeerView, Pinged, Reason, Submitted
 
@@ -158,6 +159,9 @@ class EngineMesh:
         if scene is None:
             raise NotFound("no_such_job", f"this peer does not hold job {job}")
         return scene
+
+    def inspection(self, job: JobId) -> Inspection | None:
+        return self._node.inspection(job)
 
     def explain(self, job: JobId) -> list[Reason]:
         return self._node.explain(job)

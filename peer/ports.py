@@ -266,6 +266,10 @@ class Mesh(Protocol):
         """Its files. Raises NotFound (`no_such_job`)."""
         ...
 
+    def inspection(self, job: JobId) -> Inspection | None:
+        """What a job's scene is, once somebody has looked at it."""
+        ...
+
     def explain(self, job: JobId) -> list[Reason]:
         """Why this job waits, is held or failed, per requirement and per peer."""
         ...

@@ -23,6 +23,7 @@ from protocol.health.directory import Directory
 from protocol.health.health import Health
 from protocol.ids import Address, AuthorId, JobId, PeerId
 from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Inspection
 from protocol.jobs.spec import JobSpec
 from protocol.kernel import Machine, Now
 from protocol.keyring.keyring import Keyring
@@ -214,6 +215,11 @@ class Node:
         """A held job's files."""
         fold = self.ledger.fold(job)
         return None if fold is None or fold.accepted is None else fold.accepted.manifest
+
+    def inspection(self, job: JobId) -> Inspection | None:
+        """What a held job's scene is, once somebody has looked at it."""
+        fold = self.ledger.fold(job)
+        return None if fold is None else fold.inspection
 
     def explain(self, job: JobId) -> list[Reason]:
         """Why a job waits, is held or failed."""

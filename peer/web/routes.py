@@ -15,6 +15,7 @@ from peer.web import (
     events,
     frames,
     health,
+    inspections,
     jobs,
     keys,
     metrics,
@@ -134,6 +135,14 @@ _JOBS: Final = (
         "viewer",
         "Why it waits, is held or failed.",
         (Answer(200, "Reasons", shapes.Why),),
+    ),
+    Route(
+        "GET",
+        "/api/v1/jobs/{job}/inspection",
+        inspections.get_inspection,
+        "viewer",
+        "What its scene is, and what was found in it.",
+        (Answer(200, "The scene, with findings and remedies", inspections.InspectionSeen),),
     ),
     Route("GET", "/api/v1/jobs/{job}/events", events.job_events, "viewer", "Events of one job.", _EVENTS, queries=_FOLLOW),
     Route(

@@ -16,7 +16,7 @@ from protocol.errors import Conflict, Invalid, NotFound, Unavailable
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.frames import parse_frames
 from protocol.jobs.manifest import Manifest
-from protocol.jobs.results import Output
+from protocol.jobs.results import Inspection, Output
 from protocol.jobs.spec import JobSpec
 from protocol.views import (
     FINAL_STATES,
@@ -54,6 +54,7 @@ class FakeJob:
     view: JobView
     frames: dict[int, FrameView] = field(default_factory=dict)
     files: dict[int, FrameFiles] = field(default_factory=dict)
+    inspection: Inspection | None = None
 
 
 class FakeMesh:
@@ -241,6 +242,9 @@ class FakeMesh:
 
     def scene(self, job: JobId) -> Manifest:
         return self.kept[job].manifest
+
+    def inspection(self, job: JobId) -> Inspection | None:
+        return self.kept[job].inspection
 
     def explain(self, job: JobId) -> list[Reason]:
         return list(self.kept[job].view.waiting_because)
