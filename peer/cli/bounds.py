@@ -43,6 +43,11 @@ FRAMES_TEXT_CHARS_MAX: Final = 65_536
 FRAMES_MAX: Final = 1_000_000
 ASSETS_MAX: Final = 20_000
 
+# Looking for what a scene uses: a program that opens it
+TRACE_S_MAX: Final = 900.0
+MISSING_SHOWN: Final = 20
+TRACED_LIBRARIES_MAX: Final = 200
+
 # Uploads smaller than this show no progress where there is no terminal
 QUIET_UPLOAD_BYTES: Final = 64 * 2**20
 

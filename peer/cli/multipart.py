@@ -21,11 +21,17 @@ _CODES: Final = ("%22", "%0D", "%0A")  # what browsers write for a quote and the
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """One file to send as `field`, under the name `name` (relative, forward slashes)."""
+    """One file to send as `field`, under the name `name` (relative, forward slashes); `data` instead of what lies at `path`."""
 
     field: str
     name: str
     path: Path
+    data: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes. Raises `CliError` when it cannot be read."""
+        return _size(self.path) if self.data is None else len(self.data)
 
 
 class Form:
@@ -37,7 +43,7 @@ class Form:
     def __init__(self, fields: Sequence[tuple[str, str]], files: Sequence[FilePart]) -> None:
         self._boundary = secrets.token_hex(16)
         self._fields = fields
-        self._sizes = [(file, _size(file.path)) for file in files]
+        self._sizes = [(file, file.size) for file in files]
         self.file_bytes = sum(size for _, size in self._sizes)
         texts = sum(len(self._field(name, value)) for name, value in fields)
         heads = sum(len(self._head(file)) + len(_END) for file, _ in self._sizes)
@@ -56,7 +62,7 @@ class Form:
             yield self._field(name, value)
         for file, size in self._sizes:
             yield self._head(file)
-            for chunk in _contents(file.path, size):
+            for chunk in _contents(file.path, size) if file.data is None else [file.data]:
                 yield chunk
                 done += len(chunk)
                 sent(done)

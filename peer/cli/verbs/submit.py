@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,14 +13,20 @@ from peer.cli.documents import parse
 from peer.cli.invocation import Invocation
 from peer.cli.options import common, examples
 
+if TYPE_CHECKING:
+    from peer.cli.multipart import FilePart
+
 _HELP = """Submit SCENE (a .blend file) and print its job.
 
-    Files that the scene uses travel with --asset PATH (a file or folder beside or below the scene, under its relative name) or
-    --asset NAME=PATH. A job without a scene needs --renderer null. Once the job is accepted it goes on without peerctl:
-    Ctrl-C ends only the waiting."""
+    Files that the scene uses go along by themselves: textures, tiles and sequences, libraries with what they use, volumes,
+    caches and bakes, also from other folders; --list-assets shows them and sends nothing, --no-assets leaves them out. Paths
+    of another machine need --map FROM=TO. More files travel with --asset PATH (a file or folder beside or below the scene,
+    under its relative name) or --asset NAME=PATH. A job without a scene needs --renderer null. Once the job is accepted it
+    goes on without peerctl: Ctrl-C ends only the waiting."""
 
 _EPILOG = examples(
     "peerctl submit castle.blend -f 1-48,60,100-200x5 --wait",
+    "peerctl submit castle.blend --list-assets --map 'C:\\shows=/mnt/shows'",
     "peerctl submit castle.blend --asset textures --engine CYCLES --samples 64 --wait --fetch frames",
     "peerctl submit --renderer null --setting frame_ms=30 -f 1-10 -o name",
 )
@@ -45,7 +51,10 @@ _FIELDS = (
     click.option("--frame-timeout", "frame_timeout_s", metavar="SECONDS", help="A frame that takes longer has failed."),
     click.option("--max-attempts", metavar="N", help="Attempts at one frame, default 3."),
     click.option("--renderer", metavar="blender|null"),
-    click.option("--destination", metavar="PLACE", help="Where frames go besides: ROOT:FOLDER of some peer, or s3://bucket/folder."),
+    click.option("--sandbox", metavar="any|landlock|bwrap", help="The least sandbox that a peer must have; default any."),
+    click.option(
+        "--destination", metavar="PLACE", help="Where frames go besides: ROOT:FOLDER of some peer, or s3://bucket/folder."
+    ),
     click.option("--output", metavar="TEMPLATE", help="Names of the frames; default {job}_{frame:04d}."),
 )
 _NUMBERS = frozenset({"priority", "samples", "threads", "max_attempts", "frame_timeout_s"})
@@ -63,6 +72,15 @@ def _fields(function: Any) -> Any:
 @click.option("--label", "labels", multiple=True, metavar="KEY=VALUE", help="Repeat for more.")
 @click.option("--setting", "settings", multiple=True, metavar="KEY=JSON", help="A setting of the renderer (repeat).")
 @click.option("--asset", "assets", multiple=True, metavar="[NAME=]PATH", help="A file or folder that the scene uses (repeat).")
+@click.option("--no-assets", is_flag=True, help="Send only the scene and what --asset names.")
+@click.option("--list-assets", is_flag=True, help="Print what would be sent, with sizes, and send nothing.")
+@click.option(
+    "--map",
+    "rules",
+    multiple=True,
+    metavar="FROM=TO",
+    help="What the scene knows below the folder FROM lies below TO on this machine (repeat).",
+)
 @common
 @staying
 def submit(
@@ -72,6 +90,9 @@ def submit(
     labels: tuple[str, ...],
     settings: tuple[str, ...],
     assets: tuple[str, ...],
+    no_assets: bool,
+    list_assets: bool,
+    rules: tuple[str, ...],
     idempotency_key: str | None,
     after: After,
     **fields: str | None,
@@ -83,32 +104,55 @@ def submit(
     if scene is not None:
         given.setdefault("name", scene.stem)
     found = _settings(settings)
-    accept(invocation, lambda key: _send(invocation, scene, given, labels=labels, settings=found, assets=assets, key=key),
-           idempotency_key, after)  # fmt: skip
+    files = _files(invocation, scene, assets, rules, alone=no_assets)
+    if list_assets:
+        from peer.cli.gathering import show
+
+        show(invocation, files)
+        return
+    accept(
+        invocation, lambda key: _send(invocation, files, given, labels=labels, settings=found, key=key), idempotency_key, after
+    )
 
 
-def _send(
-    invocation: Invocation,
-    scene: Path | None,
-    given: dict[str, Any],
-    *,
-    labels: tuple[str, ...],
-    settings: dict[str, Any],
-    assets: tuple[str, ...],
-    key: str,
-) -> dict[str, Any]:
-    from peer.cli.upload import send_form, send_json, with_assets
+def _files(
+    invocation: Invocation, scene: Path | None, assets: tuple[str, ...], rules: tuple[str, ...], *, alone: bool
+) -> list[FilePart]:
+    """The scene and what goes with it; nothing without a scene."""
+    from peer.cli.upload import with_assets
 
     if scene is None:
         if assets:
             raise click.UsageError("--asset needs a SCENE", click.get_current_context())
+        return []
+    chosen = with_assets(scene, assets)
+    if alone:
+        return chosen
+    from peer.cli.gathering import with_everything
+    from peer.cli.packing import parse_rule
+
+    return with_everything(invocation, scene, chosen, [parse_rule(rule) for rule in rules])
+
+
+def _send(
+    invocation: Invocation,
+    files: list[FilePart],
+    given: dict[str, Any],
+    *,
+    labels: tuple[str, ...],
+    settings: dict[str, Any],
+    key: str,
+) -> dict[str, Any]:
+    from peer.cli.upload import send_form, send_json
+
+    if not files:
         document = {name: _number(value) if name in _NUMBERS else value for name, value in given.items()}
         document |= {"label": list(labels)} if labels else {}
         document |= {"settings": settings} if settings else {}
         return send_json(invocation, document, key=key)
     pairs = [*given.items(), *(("label", label) for label in labels)]
     pairs += [("settings", json.dumps(settings))] if settings else []
-    return send_form(invocation, pairs, with_assets(scene, assets), key=key)
+    return send_form(invocation, pairs, files, key=key)
 
 
 def _number(text: str) -> Any:

@@ -52,8 +52,8 @@ def _remedy(path: Path, raw: str, tree: str) -> str:
     if raw.startswith("//") and not relative.startswith(".."):
         return f"send it beside the scene as an asset part named {Path(relative).as_posix()!r}, or pack it into the .blend"
     name = PureWindowsPath(raw).name or "the file"
-    return f"its path leaves the scene's folder: pack it into the .blend, or keep it beside the scene under a relative path \
-and send it as an asset part named {name!r}"
+    return f"its path leaves the scene's folder: submit it by peerctl where the file is (--map tells where a folder lies there), \
+pack it into the .blend, or keep it beside the scene under a relative path and send it as an asset part named {name!r}"
 
 
 def _absolute(raw: str, library: Any) -> Path:
@@ -62,9 +62,11 @@ def _absolute(raw: str, library: Any) -> Path:
 
 
 def _libraries() -> Iterator[Reference]:
+    """Blender makes paths of libraries relative to the opened file, also of those that another library links."""
     for library in bpy.data.libraries:
         if library.packed_file is None and library.filepath:
-            yield library.name, library.filepath, _absolute(library.filepath, library.parent)
+            own, parents = (_absolute(library.filepath, base) for base in (None, library.parent))
+            yield library.name, library.filepath, parents if parents.exists() else own
 
 
 def _images() -> Iterator[Reference]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from peer.render.driver import outputs, overrides
+from peer.render.driver import outputs, overrides, remap
 from peer.render.driver.blender import VERSION, bpy
 from peer.render.driver.refusal import Refused
 
@@ -29,6 +29,7 @@ def open_scene(tree: str, main: str, settings: dict[str, Any]) -> Opened:
     """Open `main` below `tree` and apply `settings` (the fields of RenderSettings). Raises `Refused` (`scene`)."""
     path = Path(tree) / main
     _load(path)
+    remap.apply(tree)
     scene = overrides.choose_scene(settings["scene_name"])
     bpy.context.window.scene = scene
     applied = overrides.apply(scene, settings)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from peer.cli import bounds, main
+from peer.cli import bounds, gathering, main
+from peer.cli.tracing import Traced
 from tests.peer.cli.fakemesh import FakeMesh, FakePeer
 
 ROOT = Path(__file__).parents[3]
@@ -40,6 +41,7 @@ def account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bounds, "POLL_FIRST_S", 0.01)
     monkeypatch.setattr(bounds, "POLL_MAX_S", 0.02)
     monkeypatch.setattr(bounds, "WATCH_S", 0.02)
+    monkeypatch.setattr(gathering, "trace", lambda _: Traced(references=[], asked=1))  # scenes of these tests are a few bytes
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)

@@ -1,0 +1,91 @@
+"""From a scene to the files that go with it: asks, packs, and says what is missing before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from peer.cli import bounds
+from peer.cli.multipart import FilePart
+from peer.cli.packing import Package, Packer, PathRule
+from peer.cli.screen import plain
+from peer.cli.tables import Column, number, octets, print_table, text_of
+from peer.cli.tracing import HOW, Traced, is_blend, trace
+
+if TYPE_CHECKING:
+    from peer.cli.invocation import Invocation
+
+_COLUMNS: Final = (
+    Column("NAME", lambda row: text_of(row, "name")),
+    Column("SIZE", lambda row: octets(number(row, "size"))),
+    Column("PATH", lambda row: text_of(row, "path")),
+)
+
+
+def with_everything(
+    invocation: Invocation, scene: Path, chosen: Sequence[FilePart], rules: Sequence[PathRule]
+) -> list[FilePart]:  # fmt: skip
+    """`chosen` (the scene first, then what was named by hand) and whatever else the scene uses. Raises `CliError`.
+
+    A name that was given by hand wins. A file that is no .blend goes as it is: the mesh says what is wrong with it.
+    """
+    if not is_blend(scene):
+        return list(chosen)
+    packer = Packer(scene, rules)
+    complaints = _look(packer, scene)
+    package = packer.package()
+    by_hand = {file.name for file in chosen}
+    _tell(invocation, package, complaints, by_hand)
+    return [*chosen, *(file for name, file in sorted(package.files.items()) if name not in by_hand)]
+
+
+def show(invocation: Invocation, files: Sequence[FilePart]) -> None:
+    """What would be sent: names, sizes, and where each file lies."""
+    rows = [{"name": file.name, "size": file.size, "path": "" if file.data is not None else str(file.path)} for file in files]
+    match invocation.format:
+        case "json":
+            invocation.screen.document("Assets", {"files": rows, "size": sum(file.size for file in files)})
+        case "name":
+            invocation.screen.data("\n".join(plain(file.name) for file in files))
+        case "table" | "wide":
+            print_table(invocation.screen, rows, _COLUMNS, wide=invocation.format == "wide")
+            invocation.screen.say(f"{len(files):,} files, {octets(sum(file.size for file in files))}; nothing was sent")
+
+
+def _look(packer: Packer, scene: Path) -> list[str]:
+    """Ask about the scene, and about libraries that only we can find; what went wrong, or an empty list."""
+    complaints: list[str] = []
+    queue, seen = [scene], set[Path]()
+    while queue and len(seen) < bounds.TRACED_LIBRARIES_MAX:
+        blend = queue.pop(0)
+        if blend in seen:
+            continue
+        seen.add(blend)
+        found = trace(blend)
+        packer.add(found)
+        complaints += _complaints(found, blend)
+        queue += packer.more()
+    return complaints
+
+
+def _complaints(found: Traced, blend: Path) -> list[str]:
+    if found.asked == 0 and not found.complaints:
+        return [f"nobody here can say which files {blend.name} uses: {HOW}"]
+    return found.complaints if found.asked == 0 else []
+
+
+def _tell(invocation: Invocation, package: Package, complaints: Sequence[str], by_hand: set[str]) -> None:
+    say = invocation.screen.say
+    for text in complaints:
+        say(f"warning: {plain(text)}")
+    for text in package.missing[: bounds.MISSING_SHOWN]:
+        say(f"warning: missing {plain(text)}")
+    more = len(package.missing) - bounds.MISSING_SHOWN
+    if more > 0:
+        say(f"warning: {more} more are missing")
+    if package.missing:
+        say("the job will be held or fail over what is missing; --map FROM=TO tells where a folder lies on this machine")
+    sent = [file for name, file in package.files.items() if name not in by_hand and file.data is None]
+    if sent:
+        say(f"{len(sent):,} files that it uses go along, {octets(sum(file.size for file in sent))} (--list-assets names them)")
