@@ -1,7 +1,7 @@
 """One frame: the render call, its progress, its files.
 
-Always `render(animation=True)` over one frame: `frame_set` with `write_still` would rob File Output nodes of their frame
-numbers and evaluate the viewport's graph besides.
+Always `render(animation=True)` over one frame: `frame_set` with `write_still` would evaluate the viewport's graph besides. Only
+frames below 0 are stills before 5.0, where an animation cannot begin there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peer.render.driver import outputs, overrides
+from peer.render.driver import outputs
 from peer.render.driver.blender import VERSION, bpy
 from peer.render.driver.channel import Channel
 from peer.render.driver.opening import Opened
@@ -58,25 +58,28 @@ def render(opened: Opened, frame: int, folder: str, reporter: Reporter) -> dict[
 
 
 def _call(scene: Any, frame: int) -> None:
-    arguments: dict[str, Any] = {"animation": True, "scene": scene.name}
-    if _BY_ARGUMENT:
-        arguments |= {"frame_start": frame, "frame_end": frame}
-    else:
-        _set_range(scene, frame)
+    named, arguments = scene.render.filepath, _arguments(scene, frame)
     try:
-        answer = bpy.ops.render.render(**arguments)
+        answer = bpy.ops.render.render(scene=scene.name, **arguments)
     except RuntimeError as error:
         text = " ".join(str(error).split()).removeprefix("Error: ")
         raise Refused(_kind(text), f"frame {frame}: {text}") from None
+    finally:
+        scene.render.filepath = named
     if "FINISHED" not in answer:
         raise Refused("scene", f"frame {frame}: Blender gave up without saying why")
 
 
-def _set_range(scene: Any, frame: int) -> None:
-    if frame < 0 and not overrides.frames_below_zero():
-        raise Refused("scene", f"frame {frame}: Blender {VERSION[0]}.{VERSION[1]} renders no animation frames below 0; 5.0 does")
-    scene.frame_start = frame
-    scene.frame_end = frame
+def _arguments(scene: Any, frame: int) -> dict[str, Any]:
+    """How the render operator is called for one frame; sets in the scene what it has no argument for."""
+    if _BY_ARGUMENT:
+        return {"animation": True, "frame_start": frame, "frame_end": frame}
+    if frame < 0:
+        scene.frame_set(frame)
+        scene.render.filepath = scene.render.frame_path(frame=frame).removesuffix(scene.render.file_extension)
+        return {"write_still": True}
+    scene.frame_start = scene.frame_end = frame
+    return {"animation": True}
 
 
 def _kind(text: str) -> str:

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from peer.ports import RenderFailed
 from tests.peer.render.pictures import nothing, pixels
 
 pytestmark = [pytest.mark.blender, pytest.mark.asyncio(loop_scope="session")]
@@ -38,15 +37,20 @@ async def test_progress_rises_to_one(opened, attempt):
     assert heard[-1] == 1.0
 
 
-async def test_frames_far_out_and_below_zero(opened, attempt, capabilities):
+async def test_frames_far_out_and_below_zero(opened, attempt):
     session = await opened("simple")
     far = await session.render(1_048_574, attempt(), nothing)
     assert far.files[0].name == "main_1048574.png"
-    if capabilities.version < "5":
-        with pytest.raises(RenderFailed) as caught:
-            await session.render(-2, attempt(), nothing)
-        assert "below 0" in caught.value.failure.reason
-    else:
-        below = await session.render(-2, attempt(), nothing)
-        assert below.files[0].name == "main_-0002.png"
+    below = await session.render(-2, attempt(), nothing)
+    assert [file.name for file in below.files] == ["main_-0002.png"]
     assert (await session.render(1, attempt(), nothing)).files[0].name == "main_0001.png"
+
+
+@pytest.mark.parametrize(("scene", "names"), [
+    ("outputs", ["main_-0002.png", "Plain/out_1_-0002.png", "Layered/layers-0002.exr"]),
+    ("stereo", ["main_-0002_L.png", "main_-0002_R.png"]),
+])  # fmt: skip
+async def test_frames_below_zero_have_all_their_outputs(opened, attempt, scene, names):
+    session = await opened(scene)
+    assert [file.name for file in (await session.render(-2, attempt(), nothing)).files] == names
+    assert all("-" not in file.name for file in (await session.render(2, attempt(), nothing)).files)
