@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from peer.render.driver import series
 from peer.render.driver.blender import bpy
 
 _DIGITS = re.compile(r"(\d+)(\.\w+)\Z")
@@ -27,7 +28,11 @@ def missing(scene: Any, tree: str) -> list[dict[str, str]]:
         *_lost("missing_cache", "mesh cache", _mesh_caches(scene)),
         *_lost("missing_cache", "simulation cache", _simulations(scene)),
     ]
-    return [_warning(code, noun, name, raw, path, tree) for code, noun, name, raw, path in found]
+    holes = series.holes(scene, _absolute)
+    return [
+        *(_warning(code, noun, name, raw, path, tree) for code, noun, name, raw, path in found),
+        *(_hole(name, raw, path, tree) for name, raw, path in holes if all(path != lost[-1] for lost in found)),
+    ]
 
 
 Reference = tuple[str, str, Path]  # name of the data-block, path as the artist wrote it, where that is
@@ -44,6 +49,13 @@ def _lost(code: str, noun: str, references: Iterator[Reference]) -> Iterator[tup
 def _warning(code: str, noun: str, name: str, raw: str, path: Path, tree: str) -> dict[str, str]:
     text = f"the {noun} {name!r} is missing: {raw}"
     return {"code": code, "kind": "picture", "text": text[:1000], "remedy": _remedy(path, raw, tree)[:1000]}
+
+
+def _hole(name: str, raw: str, path: Path, tree: str) -> dict[str, str]:
+    text = f"the series {name!r} lacks {path.name!r}, which a frame of the scene needs: {raw}"
+    return {
+        "code": "incomplete_sequence", "kind": "picture", "text": text[:1000], "remedy": _remedy(path, raw, tree)[:1000],
+    }  # fmt: skip
 
 
 def _remedy(path: Path, raw: str, tree: str) -> str:

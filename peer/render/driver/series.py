@@ -1,0 +1,96 @@
+"""Series of numbered files: which ones the scene's frames need, by Blender's own rules, and whether they are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from peer.render.driver.blender import bpy
+
+FRAMES_MAX = 100_000
+_DIGITS = re.compile(r"(\d+)(\D*)\Z")
+
+Number = Callable[[int], "int | None"]
+Hole = tuple[str, str, Path]  # name of the data-block, path as the artist wrote it, the first file that is not there
+
+
+def holes(scene: Any, absolute: Callable[[str, Any], Path]) -> Iterator[Hole]:
+    """Series of which there are files, and not all that the frames of `scene` need."""
+    frames = range(scene.frame_start, scene.frame_end + 1, max(1, scene.frame_step))[:FRAMES_MAX]
+    for image, user in _image_users(scene):
+        if not image.packed_files:
+            yield from _hole(image.name, image.filepath, absolute(image.filepath, image.library), frames, image_number(user))
+    for volume in bpy.data.volumes:
+        if volume.is_sequence and volume.filepath:
+            yield from _hole(
+                volume.name, volume.filepath, absolute(volume.filepath, volume.library), frames, volume_number(volume)
+            )
+
+
+def image_number(user: Any) -> Number:
+    """Which file an image user shows at a frame."""
+    length, start, offset, cyclic = user.frame_duration, user.frame_start, user.frame_offset, user.use_cyclic
+
+    def number(frame: int) -> int | None:
+        if length == 0:
+            return None
+        at = frame - start + 1
+        if cyclic:
+            at = at % length or length
+        return int(max(0, min(at, length)) + offset)
+
+    return number
+
+
+def volume_number(volume: Any) -> Number:
+    """Which file a volume shows at a frame; None for none, which is no hole."""
+    length, start, offset, mode = volume.frame_duration, volume.frame_start, volume.frame_offset, volume.sequence_mode
+
+    def number(frame: int) -> int | None:
+        at = frame - start + 1
+        if length == 0 or (mode == "CLIP" and not 1 <= at <= length):
+            return None
+        if mode == "REPEAT":
+            at = at % length or length
+        elif mode == "PING_PONG":
+            at = _bounced(at, length)
+        return int(max(1, min(at, length)) + offset)
+
+    return number
+
+
+def _bounced(at: int, length: int) -> int:
+    """1, 2, ..., length, length - 1, ..., 2, 1, 2, ..."""
+    turn = max(1, 2 * length - 2)
+    way = (at - 1) % turn
+    return way + 1 if way < length else turn - way + 1
+
+
+def _hole(name: str, raw: str, path: Path, frames: Iterable[int], number: Number) -> Iterator[Hole]:
+    digits = _DIGITS.search(path.name)
+    if digits is None or not path.parent.is_dir():
+        return
+    head, width, tail = path.name[: digits.start()], len(digits[1]), digits[2]
+    there = {entry.name for entry in path.parent.iterdir()}
+    if not any(entry.startswith(head) and entry.endswith(tail) for entry in there):
+        return  # nothing of it is there: that is another finding
+    for wanted in dict.fromkeys(map(number, frames)):
+        if wanted is not None and f"{head}{wanted:0{width}}{tail}" not in there:
+            yield name, raw, path.with_name(f"{head}{wanted:0{width}}{tail}")
+            return
+
+
+def _image_users(scene: Any) -> Iterator[tuple[Any, Any]]:
+    """Every image sequence with whatever picks its files: a texture node's user, or a compositor node itself."""
+    trees = [block.node_tree for block in (*bpy.data.materials, *bpy.data.worlds, *bpy.data.lights)]
+    trees += [*bpy.data.node_groups, getattr(scene, "node_tree", None)]
+    for tree in trees:
+        for node in tree.nodes if tree is not None else ():
+            image = getattr(node, "image", None)
+            user = getattr(node, "image_user", node)
+            if image is None or image.source != "SEQUENCE" or not hasattr(user, "frame_duration") or node.mute:
+                continue
+            if getattr(user, "use_auto_refresh", True):
+                yield image, user
