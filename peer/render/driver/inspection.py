@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from peer.render.driver import engines, files, outputs
+from peer.render.driver import engines, files, outputs, overrides, physics
 from peer.render.driver.blender import VERSION, bpy
 from peer.render.driver.opening import Opened
 from peer.render.driver.refusal import Refused, choices
@@ -25,7 +25,15 @@ def inspect(opened: Opened, tree: str) -> dict[str, Any]:
     """The fields of `protocol.jobs.results.Inspection`, as JSON data."""
     scene = opened.scene
     width, height = outputs.frame_size(scene)
-    warnings = [*files.missing(scene, tree), *_refused_drivers(), *_refused_scripts(), *_no_denoiser(scene, opened.notes)]
+    warnings = [
+        *files.missing(scene, tree),
+        *_refused_drivers(),
+        *_refused_scripts(),
+        *_no_denoiser(scene, opened.notes),
+        *physics.unbaked(scene),
+        *_no_layer(scene),
+        *_not_comparable(scene),
+    ]
     return {
         **engines.identity(),
         "scene": scene.name,
@@ -135,6 +143,25 @@ def _no_denoiser(scene: Any, notes: list[str]) -> Iterator[dict[str, str]]:
         said = f"the scene asks for denoising, and this Blender {VERSION[0]}.{VERSION[1]} was built without OpenImageDenoise"
         remedy = "render on peers whose Blender has it, or switch denoising off in the scene"
         yield warning("no_denoiser", "picture", said, remedy)
+
+
+def _no_layer(scene: Any) -> Iterator[dict[str, str]]:
+    """Blender renders such a scene without a word: empty pictures."""
+    if not any(layer.use for layer in scene.view_layers) and not _has_strips(scene):
+        said = f"no view layer of the scene {scene.name!r} is used for rendering: its pictures stay empty"
+        yield warning("no_view_layer", "picture", said, "enable one, or name one with view_layer=")
+
+
+def _not_comparable(scene: Any) -> Iterator[dict[str, str]]:
+    """What makes two renders of one frame differ, with nothing wrong in either."""
+    if scene.render.engine == "CYCLES" and scene.cycles.time_limit > 0:
+        said = f"each frame stops after {scene.cycles.time_limit:g} s: how many samples that is depends on the peer and its load"
+        yield warning("not_comparable", "info", said, "set samples and a noise threshold instead of a time limit")
+    shown = [name for name in overrides.VARIABLE_STAMPS if getattr(scene.render, name, False)]
+    if scene.render.use_stamp and shown:
+        fields = ", ".join(name.removeprefix("use_stamp_").replace("_", " ") for name in shown)
+        said = f"burnt into each picture is what differs from render to render: {fields}"
+        yield warning("not_comparable", "info", said, "burn in the frame and the camera alone, if frames are to be verified")
 
 
 def _compositor_nodes(scene: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from peer.render.driver import headers, naming
 from peer.render.driver.blender import bpy
+from peer.render.driver.overrides import check_format
 from peer.render.driver.refusal import Refused
 
 _MAIN = "main_####"
@@ -29,12 +30,14 @@ class NodeOutputs:
 
 
 def file_output_nodes(scene: Any) -> list[NodeOutputs]:
-    """Every File Output node that will run, with its slots renamed to harmless unique names."""
+    """Every File Output node that will run, with its slots renamed to harmless unique names. Raises `Refused`."""
     found: list[NodeOutputs] = []
     taken: set[str] = set()
     for node in _walk(compositor_tree(scene), set()):
         folder = naming.unique(node.label or node.name, taken)
         prefixes = _slots_5(node) if hasattr(node, "file_output_items") else _slots_3(node)
+        for _, file_format in prefixes:
+            check_format(file_format, f"the File Output node {node.name!r}")
         if prefixes:
             found.append(NodeOutputs(node, folder, prefixes))
     return found

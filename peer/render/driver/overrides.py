@@ -9,10 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from peer.render.driver import engines
-from peer.render.driver.blender import VERSION, bpy
+from peer.render.driver.blender import bpy
 from peer.render.driver.refusal import Refused, choices
 
 VIDEO_FORMATS = ("FFMPEG", "AVI_JPEG", "AVI_RAW")
+CHECKED_FORMATS = (
+    "PNG", "JPEG", "TIFF", "WEBP", "OPEN_EXR", "OPEN_EXR_MULTILAYER",
+    "BMP", "TARGA", "TARGA_RAW", "IRIS", "HDR", "DPX", "CINEON",
+)  # fmt: skip
+"""Formats whose files a peer can decode: only what was verified is ever given out."""
+
+VARIABLE_STAMPS = ("use_stamp_date", "use_stamp_render_time", "use_stamp_memory", "use_stamp_hostname", "use_stamp_filename")
+"""What a stamp says that differs from process to process."""
+
 _WITH_QUALITY = ("JPEG", "WEBP", "JPEG2000")
 _WORKBENCH_SAMPLES = ((32, "32"), (16, "16"), (11, "11"), (8, "8"), (5, "5"), (2, "FXAA"), (1, "OFF"))
 
@@ -134,6 +143,7 @@ def _format(scene: Any, settings: dict[str, Any], notes: list[str]) -> None:
         notes.append(f"the scene writes video ({before[0]}); its frames are rendered as PNG")
     if wanted is not None:
         _set_file_format(image, wanted)
+    check_format(image.file_format, "the scene")
     _choose(image, "color_mode", settings["color_mode"])
     _choose(image, "color_depth", settings["color_depth"])
     _quality(image, settings["quality"], notes)
@@ -141,6 +151,13 @@ def _format(scene: Any, settings: dict[str, Any], notes: list[str]) -> None:
         _grey_webp(image, settings["color_mode"], notes)
     _keep_views(scene, image)
     notes += _dropped(before, image)
+
+
+def check_format(name: str, what: str) -> None:
+    """Raises `Refused` (`scene`) for a format that no peer could verify: better now than after each frame."""
+    if name not in CHECKED_FORMATS:
+        known = ", ".join(CHECKED_FORMATS[:6])
+        raise Refused("scene", f"{what} writes {name}, which cannot be verified here; choose one of {known}")
 
 
 def _set_file_format(image: Any, wanted: str) -> None:
@@ -217,17 +234,16 @@ def _denoising(scene: Any, notes: list[str]) -> None:
 
 
 def _house_rules(scene: Any) -> None:
-    """What holds for every job: files are always written anew, never stamped, and data stays between frames."""
+    """What holds for every job: files are always written anew, nothing of the peer stands in them, data stays between frames.
+
+    A stamp that is burnt into the picture is the artist's wish and stays as it is."""
     render = scene.render
     render.use_overwrite = True
     render.use_placeholder = False
     render.use_file_extension = True
     render.use_persistent_data = True
+    if render.use_stamp:
+        return
     for name in render.bl_rna.properties.keys():  # noqa: SIM118 - Blender's collections iterate over values
-        if name.startswith("use_stamp"):
+        if name.startswith("use_stamp_"):
             setattr(render, name, False)
-
-
-def frames_below_zero() -> bool:
-    """Whether this Blender can render a negative frame as an animation: before 5.0 it clamps the range at 0."""
-    return VERSION >= (5, 0, 0)

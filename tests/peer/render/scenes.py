@@ -139,6 +139,57 @@ def outputs():
     tree.links.new(layers.outputs["Image"], layered.inputs[0])
 
 
+def jpeg2000():
+    settings = fresh().render.image_settings
+    if NEW:
+        settings.media_type = "IMAGE"
+    settings.file_format = "JPEG2000"
+
+
+def node_in_jpeg2000():
+    outputs()
+    tree = bpy.context.scene.compositing_node_group if NEW else bpy.context.scene.node_tree
+    tree.nodes["Plain"].format.file_format = "JPEG2000"
+
+
+def timed():
+    """A time limit, a burnt-in date, and no view layer to render."""
+    scene = fresh()
+    scene.cycles.time_limit = 60
+    scene.render.use_stamp = True
+    scene.view_layers[0].use = False
+
+
+def stepped():
+    """Simulations that are not baked, one of each kind, and others that no frame depends on."""
+    scene = fresh()
+
+    def ball(name):
+        bpy.ops.mesh.primitive_ico_sphere_add(subdivisions=1)
+        bpy.context.object.name = name
+        return bpy.context.object
+
+    ball("Cloth").modifiers.new("Cloth", "CLOTH")
+    ball("Soft").modifiers.new("Soft", "SOFT_BODY")
+    ball("Unseen").modifiers.new("Cloth", "CLOTH").show_render = False
+    ball("Hidden").modifiers.new("Cloth", "CLOTH")
+    bpy.data.objects["Hidden"].hide_render = True
+    ball("Sparks").modifiers.new("Particles", "PARTICLE_SYSTEM")
+    for name, kind, physics in (("Hair", "HAIR", "NEWTON"), ("Dots", "EMITTER", "NO")):
+        ball(name).modifiers.new("Particles", "PARTICLE_SYSTEM")
+        settings = bpy.data.objects[name].particle_systems[0].settings
+        settings.type, settings.physics_type = kind, physics
+    bpy.ops.rigidbody.world_add()
+    scene.rigidbody_world.collection = bpy.data.collections.new("Bodies")
+    scene.rigidbody_world.collection.objects.link(ball("Falls"))
+
+
+def baked():
+    """The same, baked into the .blend."""
+    stepped()
+    bpy.ops.ptcache.bake_all(bake=True)
+
+
 def refused():
     cube = (fresh(), bpy.data.objects["Cube"])[1]
     cube.driver_add("location", 0).driver.expression = "frame * 0.1"
@@ -196,6 +247,11 @@ for build in (
     stamped,
     choices,
     outputs,
+    jpeg2000,
+    node_in_jpeg2000,
+    timed,
+    stepped,
+    baked,
     refused,
     missing,
     huge,

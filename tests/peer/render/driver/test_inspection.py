@@ -43,6 +43,21 @@ async def test_a_missing_denoiser_touches_the_picture(warm, kitchen, capabilitie
     assert [warning.code for warning in found.warnings] == ([] if capabilities.oidn else ["no_denoiser"])
 
 
+async def test_what_makes_renders_differ_is_said_and_holds_nothing(warm, kitchen):
+    found = await look(warm, kitchen, "timed")
+    said = [(warning.kind, warning.text) for warning in found.warnings if warning.code == "not_comparable"]
+    assert [kind for kind, _ in said] == ["info", "info"]
+    assert "60 s" in said[0][1]
+    assert "date" in said[1][1]
+
+
+async def test_a_scene_without_a_layer_to_render_touches_the_picture(warm, kitchen):
+    found = await look(warm, kitchen, "timed")
+    assert [warning.code for warning in found.warnings if warning.kind == "picture"] == ["no_view_layer"]
+    found = await look(warm, kitchen, "timed", view_layer="ViewLayer")
+    assert [warning.code for warning in found.warnings if warning.kind == "picture"] == []
+
+
 async def test_notes_what_an_override_drops(warm, kitchen):
     found = await look(warm, kitchen, "simple", format="JPEG")
     assert any("alpha" in note for note in found.notes)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from peer.ports import RenderFailed
+from protocol.jobs.spec import RenderSettings
 from tests.peer.render.pictures import nothing, pixels
 
 pytestmark = [pytest.mark.blender, pytest.mark.asyncio(loop_scope="session")]
@@ -87,13 +88,34 @@ async def test_threads_change_no_pixel(opened, attempt):
     assert one == two
 
 
-async def test_stamps_placeholders_and_kept_files_are_switched_off(opened, attempt):
-    """The scene burns a stamp in and keeps what lies there; the empty file that lies there must be replaced."""
+async def test_placeholders_and_kept_files_are_switched_off(opened, attempt):
+    """The scene keeps what lies there; the empty file that lies there must be replaced."""
     session, folder = await opened("stamped"), attempt()
     (folder / "main_0001.png").touch()
     (file,) = (await session.render(1, folder, nothing)).files
+    assert file.path.stat().st_size > 0
+
+
+async def test_a_stamp_that_the_artist_burns_in_stays(opened, attempt):
+    stamped = await picture(await opened("stamped"), attempt)
     plain = await picture(await opened("simple"), attempt)
-    assert pixels(file.path) == pixels(plain.path)
+    assert pixels(stamped.path)[0] == pixels(plain.path)[0]
+    assert pixels(stamped.path) != pixels(plain.path)
+
+
+async def test_nothing_of_the_peer_stands_in_a_file_of_a_scene_without_a_stamp(opened, attempt):
+    words = (await picture(await opened("simple"), attempt)).path.read_bytes()
+    assert not [word for word in (b"Date", b"RenderTime", b"Hostname", b"File") if word + b"\0" in words]
+
+
+async def test_a_format_that_no_peer_could_verify_is_refused_at_once_in_nodes_too(kitchen, warm):
+    for name, what in (("jpeg2000", "the scene"), ("node_in_jpeg2000", "File Output node 'Plain'")):
+        found = await warm.inspect(kitchen.scenes, f"{name}.blend", RenderSettings())
+        assert found.error is not None
+        assert found.error.kind == "scene"
+        assert what in found.error.reason
+        assert "JPEG2000" in found.error.reason
+    assert (await warm.inspect(kitchen.scenes, "jpeg2000.blend", RenderSettings(format="PNG"))).error is None
 
 
 async def test_a_gpu_that_is_not_there_is_an_error_and_auto_says_what_it_used(opened, capabilities, attempt):
