@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from peer.ports import Rendered, RendererMissing, RenderFailed
-from peer.render import platform, reports
+from peer.render import loadlog, platform, reports
 from peer.render.process import DriverProcess, Launch
 from peer.render.registry import ProcessRegistry
 from protocol import limits
@@ -108,7 +108,7 @@ class BlenderRenderer:
         except BaseException:
             await self._discard(process)
             raise
-        inspection = reports.inspection(answer.result)
+        inspection = loadlog.with_findings(reports.inspection(answer.result), answer.log, settings)
         if "scene" not in answer.result:
             await self._discard(process)  # nothing that follows a failed open is to be trusted
         else:
