@@ -7,15 +7,20 @@ Phases: chaos (safety holds throughout), heal (all faults end, everybody is star
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from typing import Literal, TextIO
 
 from protocol.effects import Notice
 from protocol.events import DrainAsked, GraceEnded, UndrainAsked
+from protocol.ids import Digest
+from protocol.jobs.naming import expand
 from tests.sim.checkers import Checkers
 from tests.sim.faults import CALM, Faults
 from tests.sim.liveness import demand
+from tests.sim.losses import damage, damage_all, found_out, needed_blobs, roll_back, wipe
+from tests.sim.roots import ROOT, DeliveredIsInPlace, File, Root
 from tests.sim.trace import Trace
 from tests.sim.workload import Workload
 from tests.sim.world import Crashed, Host, Stuck, Unsafe, World
@@ -34,8 +39,11 @@ MUST_HAPPEN = (
     "fetches failed", "submissions refused: owner_elsewhere", "jobs accepted", "submissions retried",
     "frames committed by thieves", "wall clock jumps",
     "drains", "job_completed", "job_failed", "job_cancelled",
-    "owners killed", "deaths for good", "disks wiped", "torn tails", "job_taken_over", "job_handed_over", "job_yielded",
-    "late_facts",
+    "owners killed", "deaths for good", "disks wiped", "disks rolled back", "disks rolled back beyond a start",
+    "originals of copied disks put back", "results lost with a disk", "frames_lost", "blobs damaged", "blobs found damaged",
+    "damaged copies refused", "blob_healed", "frames_delivered", "delivery_conflict", "files in place",
+    "files in place already", "files taken away", "output roots gone", "deliveries hindered: output_root_gone",
+    "torn tails", "job_taken_over", "job_handed_over", "job_yielded", "late_facts",
 )  # fmt: skip
 
 
@@ -55,11 +63,14 @@ class Outcome:
 class Trouble:
     """Brings a world's faults about, at times drawn from its dice."""
 
-    def __init__(self, world: World, random: Random) -> None:
+    def __init__(self, world: World, random: Random, root: Root) -> None:
         self._world = world
+        self._root = root
         self._random = random
-        self._on = True
         faults = world.faults
+        self._scrub_s = faults.scrub_s
+        self._disks = Random(f"disks {faults!r}")  # their own dice: seeds that were pinned before keep their meaning
+        self._on = True
         world.failpoint = self._failpoint
         if len(world.hosts) > 1:
             self._every(faults.link_every_s, self._cut_link)
@@ -67,6 +78,10 @@ class Trouble:
         self._every(faults.crash_every_s, self._crash)
         self._every(faults.jump_every_s, self._jump)
         self._every(faults.drain_every_s, self._drain)
+        self._every(faults.snapshot_every_s, self._snapshot, self._disks)
+        self._every(faults.damage_every_s, self._damage, self._disks)
+        self._every(faults.root_gone_every_s, self._unmount, self._disks)
+        self._every(faults.take_away_every_s, self._take_away, self._disks)
 
     def end(self) -> None:
         """Heal: no faults from now on, every cut is mended, everybody is started and takes work."""
@@ -74,6 +89,7 @@ class Trouble:
         world = self._world
         world.failpoint = lambda host, name: None
         world.faults = world.network.faults = CALM
+        self._root.is_gone = False
         world.network.unblock(list(world.network.blocked), world.at)
         for host in world.hosts:
             if not host.is_up:
@@ -82,16 +98,16 @@ class Trouble:
                 self._undrain(host)
         world.trace.note(world.at, "healed")
 
-    def _every(self, mean_s: float, what: object) -> None:
+    def _every(self, mean_s: float, what: Callable[[], None], dice: Random | None = None) -> None:
         if mean_s <= 0 or not self._on:
             return
 
         def again() -> None:
             if self._on:
-                what()  # type: ignore[operator]
-                self._every(mean_s, what)
+                what()
+                self._every(mean_s, what, dice)
 
-        self._world.later(self._random.expovariate(1 / mean_s), again)
+        self._world.later((dice or self._random).expovariate(1 / mean_s), again)
 
     def _failpoint(self, host: Host, name: str) -> None:
         """Kill a host just before or after it does something; gossip of peers is left out, there is so much of it."""
@@ -135,9 +151,57 @@ class Trouble:
         if not host.is_up:
             self._world.trace.count("restarts")
             if self._random.random() < self._world.faults.wipe:
-                self._world.wipe(host)
+                wipe(self._world, host)
+            self._swap(host)
             self._world.trace.note(self._world.at, f"{host.name} starts again")
             self._world.boot(host)
+            for digest in host.disk.damaged:
+                self._scrub(host, digest)
+
+    def _snapshot(self) -> None:
+        host = self._disks.choice(self._world.hosts)
+        host.snapshot = host.disk.copied()
+
+    def _damage(self) -> None:
+        host = self._disks.choice(self._world.hosts)
+        digests = needed_blobs(host)
+        if not digests:
+            return
+        digest = self._disks.choice(digests)
+        if self._disks.random() < 0.3:
+            hosts = damage_all(self._world, digest)
+        else:
+            hosts = [host] if damage(self._world, host, digest) else []
+        for one in hosts:
+            self._scrub(one, digest)
+
+    def _unmount(self) -> None:
+        def back() -> None:
+            self._root.is_gone = False
+
+        self._root.is_gone = True
+        self._world.trace.count("output roots gone")
+        self._world.later(self._disks.expovariate(1 / 5.0), back)
+
+    def _take_away(self) -> None:
+        ours = [path for path, file in self._root.files.items() if file.job is not None]
+        if ours:
+            self._root.remove(self._disks.choice(ours))
+
+    def _scrub(self, host: Host, digest: Digest) -> None:
+        wait_s = self._disks.expovariate(1 / self._scrub_s)
+        self._world.later(wait_s, lambda: found_out(self._world, host, digest), host)
+
+    def _swap(self, host: Host) -> None:
+        """Somebody puts a backup in the place of its disk, or lets it run on a copy and goes back to the original later."""
+        faults = self._world.faults
+        if host.original is not None:
+            roll_back(self._world, host, host.original, what="originals of copied disks put back")
+            host.original = None
+        elif faults.roll_back and host.snapshot is not None and self._disks.random() < faults.roll_back:
+            roll_back(self._world, host, host.snapshot.copied())
+        elif faults.copied and self._disks.random() < faults.copied:
+            host.original = host.disk.copied()
 
     def _partition(self) -> None:
         hosts = list(range(len(self._world.hosts)))
@@ -204,13 +268,26 @@ def build(
     world = World(dice.getrandbits(64), peers=peers, faults=drawn, sealed=sealed, trace=Trace(file))
     world.trace.note(0.0, repr(drawn))
     Checkers(world)
+    root = Root(world)
+    DeliveredIsInPlace(world, root)
+    world.roots = lambda host: (ROOT,) if host.index % 4 == min(1, peers - 1) else ()
     world.on_notice = lambda host, notice: _committed_by_thief(world, host, notice)
     workload = Workload(
         world, Random(dice.getrandbits(64)), jobs=dice.randint(1, jobs), frames_max=frames_max, within_s=CHAOS_S / 2
     )
+    _leave_files_about(workload, root, Random(f"foreign {drawn!r}"))
     for host in world.hosts:
         world.later(dice.uniform(0, 1.0), lambda host=host: None if host.is_up else world.boot(host))  # type: ignore[misc]
-    return world, workload, Trouble(world, Random(dice.getrandbits(64)))
+    return world, workload, Trouble(world, Random(dice.getrandbits(64)), root)
+
+
+def _leave_files_about(workload: Workload, root: Root, random: Random) -> None:
+    """Somebody else's files have names that frames are to have."""
+    for client in workload.clients:
+        if client.spec.destination is not None and random.random() < 0.3:
+            frame = random.randint(1, 5)
+            name = expand(client.spec.output, job=client.job[:12], name=client.spec.name, frame=frame)
+            root.files[f"shots/{name}.png"] = File(f"somebody else's {frame}", None)
 
 
 def run(

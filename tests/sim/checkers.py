@@ -14,6 +14,7 @@ from tests.sim.commits import (
     CommittedOnce,
     FactsAreOne,
     HoldsWhatItSays,
+    RenderedAgainOnlyIfLost,
     ThankedIsCommitted,
     WinnersAreRight,
 )
@@ -69,5 +70,5 @@ class Checkers:
 
 KINDS = (
     FactsAreOne, CommittedOnce, CommittedBytesAreHeld, WinnersAreRight, HoldsWhatItSays, ThankedIsCommitted, ClosedIsComplete,
-    ClosedIsSafe, OwnLeasesOnly, FencesGrow, HeirsAreHeld, HeirsMerge, QueuesAreBounded,
+    ClosedIsSafe, RenderedAgainOnlyIfLost, OwnLeasesOnly, FencesGrow, HeirsAreHeld, HeirsMerge, QueuesAreBounded,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.effects import Effect, SendStream
+from protocol.effects import Effect, Notice, SendStream
 from protocol.events import Event
 from protocol.ids import AttemptId, AuthorId, Digest, JobId, PeerId
 from protocol.jobs.frames import parse_frames
@@ -11,6 +11,10 @@ from protocol.ledger.fold import JobFold
 from protocol.wire.work import Facts, FactsHeld, Report, Reported, Versions
 from tests.sim.checker import Checker, authored, facts_in, usable
 from tests.sim.world import Host, Unsafe, World, runs_known_to
+
+GATE_S = 10.0  # what waits for a stalled disk may be so old when it leaves
+HEARD_S = 3.0  # so soon does an owner hear, when nothing is in the way, that a copy is not whole
+ASKED_S = 10.0  # whoever could be talked to for so long was asked for bytes
 
 
 class FactsAreOne(Checker):
@@ -144,9 +148,13 @@ class HoldsWhatItSays(Checker):
                 if fact is None or (isinstance(fact.body, FrameEnded) and outcome.done(fact.body.frame) != fact.body):
                     continue
                 log = fact.body.result.log if isinstance(fact.body, FrameEnded) else None
-                missing = [digest for digest, _ in fold.blobs_of(fact) if digest != log and digest not in host.disk.blobs]
+                missing = [digest for digest, _ in fold.blobs_of(fact) if digest != log and not self._is_here(host, digest)]
                 if missing:
                     raise Unsafe(f"{host.name} says that {job[:6]} {author}.{seq} is safe there and lacks {missing[0][:8]}")
+
+    def _is_here(self, host: Host, digest: Digest) -> bool:
+        """Or was until a moment ago, when what was to be said waited for the disk already."""
+        return digest in host.disk.blobs or self.world.at - host.dropped.get(digest, -GATE_S) < GATE_S
 
 
 class ThankedIsCommitted(Checker):
@@ -228,4 +236,38 @@ class ClosedIsSafe(Closing):
 
     def _holds(self, owner: Host, host: Host, digest: Digest) -> bool:
         lost = digest in host.lost_blobs and host.lost_unknown_to(runs_known_to(owner))
-        return lost or digest in host.disk.blobs
+        return lost or digest in host.disk.blobs or self._dropped_unheard(owner, host, digest)
+
+    def _dropped_unheard(self, owner: Host, host: Host, digest: Digest) -> bool:
+        """Whether the other found its copy damaged, and the owner may not have heard of it."""
+        at = host.dropped.get(digest)
+        if at is None or owner is host:
+            return False
+        return self.world.at - at < HEARD_S or not self.world.calm_between(owner, host, at)
+
+
+class RenderedAgainOnlyIfLost(Checker):
+    """C6: an owner wants a frame again for its bytes only when nobody who could have given them has them, whole."""
+
+    def stepped(self, host: Host, event: Event | None, effects: list[Effect]) -> None:
+        if any(isinstance(effect, Notice) and effect.event == "frames_lost" for effect in effects):
+            for fact in authored(host, effects):
+                if isinstance(fact.body, Retried):
+                    self._look(host, fact.job, fact.body)
+
+    def _look(self, host: Host, job: JobId, retried: Retried) -> None:
+        assert host.node is not None
+        fold = host.node.ledger.fold(job)
+        assert fold is not None
+        for frame in parse_frames(retried.frames):
+            winner = fold.winners[frame]
+            if winner.generation >= retried.generation:
+                continue
+            likely = dict.fromkeys([winner.peer, *fold.replicas, *sorted(fold.owners)])
+            asked = [other for other in self.world.hosts if other.peer in likely and self._could_give(host, other)]
+            for other in asked:
+                if all(other.disk.is_whole(output.digest) for output in winner.result.outputs):
+                    raise Unsafe(f"{host.name} wants frame {frame} of {job[:6]} again, and {other.name} has it")
+
+    def _could_give(self, host: Host, other: Host) -> bool:
+        return other is host or self.world.calm_between(host, other, self.world.at - ASKED_S)

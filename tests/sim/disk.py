@@ -18,7 +18,14 @@ class Disk:
     facts: dict[JobId, dict[tuple[AuthorId, int], Fact]] = field(default_factory=dict)
     values: dict[str, bytes] = field(default_factory=dict)
     blobs: dict[Digest, int] = field(default_factory=dict)
+    damaged: dict[Digest, None] = field(default_factory=dict)  # blobs whose bytes are others by now; nobody has looked
     commits: int = 0
+    run: int = 0  # how often a process has started on it
+
+    def copied(self) -> Disk:
+        """Another disk with the same on it."""
+        facts = {job: dict(kept) for job, kept in self.facts.items()}
+        return Disk(facts, dict(self.values), dict(self.blobs), dict(self.damaged), self.commits, self.run)
 
     def commit(self, records: Sequence[Record]) -> None:
         """All of `records` are durable now."""
@@ -37,6 +44,15 @@ class Disk:
     def keep(self, digest: Digest, size: int) -> None:
         """A blob is complete, hashed and fsynced."""
         self.blobs[digest] = size
+        self.damaged.pop(digest, None)
+
+    def is_whole(self, digest: Digest) -> bool:
+        """Whether these bytes can be read here."""
+        return digest in self.blobs and digest not in self.damaged
+
+    def drop(self, digest: Digest) -> None:
+        """A damaged blob was found out, and is removed."""
+        del self.blobs[digest], self.damaged[digest]
 
     def booted(self) -> Booted:
         """What a start finds: facts ordered by job, author and sequence."""

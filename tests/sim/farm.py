@@ -20,6 +20,7 @@ from tests.sim.faults import Faults
 
 CV = 0.3
 LOG_BYTES = 500
+LOST_SCENE = Failure("infrastructure", "a file of the scene was damaged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Truth:
     poison: tuple[int, ...]
     inspection: Inspection
     logs: bool = False
+    varies: bool = False  # its pixels are others on each host
 
 
 def make_truth(random: Random, faults: Faults, *, frames: range) -> Truth:
@@ -150,13 +152,15 @@ class Farm:
             return Inspection(error=Failure("infrastructure", "stopped"))
         if self._random.random() < self._faults().inspect_crash:
             return Inspection(error=Failure("crash", "the renderer died on opening"))
-        assert self._has_scene(effect), "an inspection of a scene that is not here"
+        if not self._has_scene(effect):
+            return Inspection(error=LOST_SCENE)
         return self._truths[effect.job].inspection
 
     def _failure(self, effect: Render, *, stopped: bool) -> Failure | None:
         if stopped:
             return Failure("infrastructure", "stopped")
-        assert self._has_scene(effect), "a render of a scene that is not here"
+        if not self._has_scene(effect):
+            return LOST_SCENE
         if effect.frame in self._truths[effect.job].poison:
             return Failure("crash", "the renderer died")
         if self._random.random() < self._faults().memory:
@@ -170,7 +174,8 @@ class Farm:
             return
         job, frame = render.job, render.frame
         digest, log = digest_of(job, frame, self._name), digest_of(job, frame, render.task, self._name)
-        output = Output("main", f"{frame:04d}.png", digest, digest_of("pixels", job, frame), 10_000 + frame, 64, 64, 3, "PNG")
+        pixels = digest_of("pixels", job, frame, self._name if self._truths[job].varies else "")
+        output = Output("main", f"{frame:04d}.png", digest, pixels, 10_000 + frame, 64, 64, 3, "PNG")
         self._keep(digest, output.size)
         has_log = self._truths[job].logs
         if has_log:

@@ -6,7 +6,7 @@ sometimes absent finds both kinds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 
@@ -46,6 +46,14 @@ class Faults:
     for_good: float = 0.0  # how many of the killed stay down until the faults end
     wipe: float = 0.0  # how many of the restarts find an empty disk, as far as nothing is lost by that
     torn_tail: float = 0.0  # how many of the commits that a crash cuts are there in part
+    snapshot_every_s: float = 0.0  # between two copies of some disk that may be put back later
+    roll_back: float = 0.0  # how many of the restarts find such a copy in the place of their disk, as far as nothing is lost
+    copied: float = 0.0  # how many of the restarts run on a copy of their disk, and the next one on the original
+    damage_every_s: float = 0.0  # between two blobs whose bytes rot on some disk
+    deliver: float = 0.0  # how many jobs are to be delivered to an output root
+    root_gone_every_s: float = 0.0  # between two times that it is not there
+    take_away_every_s: float = 0.0  # between two delivered files that somebody takes away
+    scrub_s: float = 5.0  # until that is found, where nobody reads them before
 
     @classmethod
     def draw(cls, random: Random) -> Faults:
@@ -57,7 +65,7 @@ class Faults:
         def every(least: float, most: float) -> float:
             return 0.0 if random.random() < 0.25 else random.uniform(least, most)
 
-        return cls(
+        drawn = cls(
             loss=often(0.15), duplicate=often(0.1), reorder=often(0.2), stream_break=often(0.05),
             partition_every_s=every(6, 30), partition_s=random.uniform(2, 20), asymmetric=often(1.0),
             crash_every_s=every(4, 25), restart_s=random.uniform(0.5, 20),
@@ -67,6 +75,12 @@ class Faults:
             progress=often(1.0), inspect_crash=often(0.3), broken_scene=often(0.2), warning=often(0.5),
             drain_every_s=every(15, 60), control=often(0.8),
             owner_crash=often(1.0), for_good=often(0.5), wipe=often(0.3), torn_tail=often(0.6),
+        )  # fmt: skip
+        random = Random(repr(drawn))  # not the dice that were handed in: seeds that were pinned before keep their meaning
+        return replace(
+            drawn, snapshot_every_s=every(0.5, 3), roll_back=often(0.4), copied=often(0.15),
+            damage_every_s=every(1, 8), scrub_s=random.uniform(0.5, 15),
+            deliver=often(1.0), root_gone_every_s=every(5, 30), take_away_every_s=every(2, 15),
         )  # fmt: skip
 
 

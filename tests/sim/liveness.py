@@ -16,6 +16,10 @@ def unfinished(world: World, jobs: list[JobId]) -> str | None:
         missing = [other.name for other in world.hosts if other.peer not in host.node.roster.live()]
         if missing:
             return f"{host.name} does not see {missing}"
+        known = {member.peer: member.nonce for member in host.node.swim.members()}
+        stale = [one.name for one in world.hosts if one.node is not None and known[one.peer] != one.node.swim.me().nonce]
+        if stale:
+            return f"{host.name} knows earlier starts of {stale}, and counts on what they held"
     for job in jobs:
         why = _job(world, job)
         if why is not None:
@@ -56,8 +60,10 @@ def _agree(world: World, job: JobId, fold: JobFold) -> str | None:
             return f"{host.name} knows {len(lost)} facts that its owner does not know"
         assert host.node is not None
         theirs = host.node.ledger.fold(job)
-        if host.peer not in fold.replicas or theirs is None:
+        if host.peer not in fold.replicas:
             continue
+        if theirs is None:
+            return f"{host.name} is a replica and holds nothing"
         if theirs.versions != fold.versions:
             return f"{host.name} is a replica and holds {theirs.versions}, its owner {fold.versions}"
         if theirs.winners != fold.winners:

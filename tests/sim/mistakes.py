@@ -178,4 +178,25 @@ MISTAKES: Final[dict[int, Mistake]] = {
         ),
         seed=2,
     ),
+    21: _one(
+        "the copies of a peer whose disk was put back count as before",
+        "membership/news.py",
+        "                self._outlive(news.run_epoch)\n            else:",
+        "                pass\n            else:",
+        seed=3,
+    ),
+    22: _one(
+        "a writer whose disk was put back goes on numbering from there",
+        "catalog/catalog.py",
+        "            mine.epoch, self._root = known[0] + 1, None",
+        "            pass",
+        seed=6,
+    ),
+    23: _one(
+        "a frame that the sweep misses is not delivered again",
+        "delivery/consignment.py",
+        "                    self._waiting.setdefault(frame, found)",
+        "                    pass",
+        seed=21,
+    ),
 }

@@ -125,11 +125,11 @@ class HeirsMerge(Checker):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        self._durable: dict[tuple[int, JobId], dict[tuple[AuthorId, int], float]] = {}
+        self._durable: dict[tuple[int, int, JobId], dict[tuple[AuthorId, int], float]] = {}
 
     def committed(self, host: Host, batch: list[Effect]) -> None:
         for fact in facts_in(batch):
-            self._durable.setdefault((host.index, fact.job), {}).setdefault((fact.author, fact.seq), self.world.at)
+            self._durable.setdefault((host.index, host.stores, fact.job), {}).setdefault((fact.author, fact.seq), self.world.at)
 
     def stepped(self, host: Host, event: Event | None, effects: list[Effect]) -> None:
         for fact in authored(host, effects):
@@ -144,7 +144,7 @@ class HeirsMerge(Checker):
         for other in self.world.hosts:
             if other is host or other.peer not in asked or not self._could_ask(host, other):
                 continue
-            known = self._durable.get((other.index, fold.job), {})
+            known = self._durable.get((other.index, other.stores, fold.job), {})
             since = self.world.at - SETTLED_S
             unheard = [
                 key for key in other.disk.facts.get(fold.job, {})

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocol.effects import Persist, SendStream
+from protocol.effects import Notice, Persist, SendStream
 from protocol.ids import JobId, LeaseId
 from protocol.ledger.facts import Closed, Fact, FrameEnded, Retried
 from protocol.records import PutFact
@@ -18,6 +18,7 @@ from tests.sim.commits import (
     FactsAreOne,
     HoldsWhatItSays,
     Outcome,
+    RenderedAgainOnlyIfLost,
     ThankedIsCommitted,
     WinnersAreRight,
 )
@@ -136,3 +137,16 @@ def test_the_checkers_own_word_on_frames_is_that_of_the_fold(quiet: Quiet):
         assert [frame for frame in fold.frames or () if outcome.done(frame)] == [
             one for one in fold.frames or () if fold.is_done(one)
         ]
+
+
+def test_a_frame_that_is_wanted_again_though_somebody_has_it_is_seen(quiet: Quiet, monkeypatch: pytest.MonkeyPatch):
+    world, jobs = quiet
+    host, fact = a_frame(world, jobs)
+    checker, frame, lost = RenderedAgainOnlyIfLost(world), ended(fact).frame, Notice("frames_lost", "warning", fact.job)
+    again = own(host, fact.job, Retried(str(frame), ended(fact).generation + 1, 1))
+    checker.stepped(host, None, [again])  # a person wants it
+    with pytest.raises(Unsafe, match=f"wants frame {frame} of"):
+        checker.stepped(host, None, [again, lost])
+    for one in world.hosts:
+        monkeypatch.setattr(one.disk, "damaged", dict.fromkeys(one.disk.blobs))
+    checker.stepped(host, None, [again, lost])

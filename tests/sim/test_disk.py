@@ -21,3 +21,13 @@ def test_a_forgotten_job_leaves_nothing_but_its_blobs():
     disk.commit([ForgetJob(JOB)])
     assert disk.booted().facts == ()
     assert disk.blobs == {digest("scene"): 1000}
+
+
+def test_a_copy_stays_as_it_is():
+    disk = Disk(run=3)
+    first, second, *_ = facts(*begun())
+    disk.commit([PutFact(first), PutValue("a", b"1")])
+    copy = disk.copied()
+    disk.commit([PutFact(second), PutValue("a", b"2")])
+    disk.keep(digest("scene"), 1000)
+    assert (copy.booted().facts, copy.booted().values, copy.blobs, copy.run) == ((first,), {"a": b"1"}, {}, 3)

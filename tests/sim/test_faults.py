@@ -10,7 +10,7 @@ DRAWN = [Faults.draw(Random(seed)) for seed in range(100)]
 
 def test_every_fault_is_sometimes_absent_and_sometimes_there():
     for field in fields(Faults):
-        if field.name in ("partition_s", "restart_s", "link_s", "stall_s"):
+        if field.name in ("partition_s", "restart_s", "link_s", "stall_s", "scrub_s"):
             continue  # lengths, not likelihoods
         values = [getattr(faults, field.name) for faults in DRAWN]
         assert 0.0 in values, field.name

@@ -44,6 +44,7 @@ class Workload:
     def __init__(self, world: World, random: Random, *, jobs: int, frames_max: int, within_s: float) -> None:
         self._world = world
         self._random = random
+        self._aside = Random(f"destinations {world.faults!r}")  # not the dice of before: pinned seeds keep their meaning
         self._open: dict[RequestId, tuple[Client, Host, int, str, str]] = {}
         self._seen: dict[Digest, Inspection] = {}  # a scene is what it is, whoever renders it
         self._next = 0
@@ -64,14 +65,18 @@ class Workload:
         frames = f"1-{last}" if null or self._random.random() < 0.5 else None
         spec = JobSpec(
             name=f"job {number}", renderer="null" if null else "blender", frames=frames, priority=self._random.randint(0, 100),
-            order=order, durability=durability,
+            order=order, durability=durability, destination=self._destination(),
         )  # fmt: skip
         manifest = EMPTY if null else self._scene(self._random.randint(0, 3))
         job = job_id(submitter="client", key=f"key {number}", spec_json=canonical(spec), scene=manifest.digest())
         truth = make_truth(self._random, self._world.faults, frames=range(1, last + 1))
         seen = Inspection() if null else self._seen.setdefault(manifest.digest(), truth.inspection)
-        self._world.truths[job] = Truth(truth.seconds, truth.poison, seen, truth.logs)
+        varies = spec.destination is not None and self._aside.random() < 0.5
+        self._world.truths[job] = Truth(truth.seconds, truth.poison, seen, truth.logs, varies)
         return Client(number, spec, manifest, job, self._random.choice(self._world.hosts))
+
+    def _destination(self) -> str | None:
+        return "farm:shots" if self._aside.random() < self._world.faults.deliver else None
 
     def _scene(self, number: int) -> Manifest:
         files = [ManifestEntry("scene.blend", digest_of("scene", number), 1_000_000 * (number + 1))]

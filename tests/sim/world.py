@@ -18,6 +18,7 @@ from protocol import limits
 from protocol.cards import PeerCard
 from protocol.effects import (
     BelieveSalt,
+    Deliver,
     Effect,
     FetchBlobs,
     Inspect,
@@ -43,7 +44,6 @@ from protocol.events import (
 )
 from protocol.ids import Address, AuthorId, Digest, JobId, PeerId, RequestId
 from protocol.jobs.results import Capabilities
-from protocol.ledger.facts import Accepted, Closed, FrameEnded
 from protocol.membership.options import LAN
 from protocol.node import Node, NodeOptions
 from protocol.records import ForgetJob, PutFact, Record
@@ -83,7 +83,7 @@ class Host:
     speed: float
     slots: int
     disk: Disk = field(default_factory=Disk)
-    run: int = 0
+    run: int = 0  # how often it was started; what others hear is counted on its disk
     node: Node | None = None
     gate: deque[Effect] = field(default_factory=deque)
     committing: list[Effect] = field(default_factory=list)
@@ -93,13 +93,16 @@ class Host:
     sealer: Sealer | None = None
     opener: Opener | None = None
     draining: bool = False
+    snapshot: Disk | None = None  # its disk as it was some time ago
+    original: Disk | None = None  # while it runs on a copy of it
     stores: int = 1  # disks that it has had
     started_at: float = 0.0  # world seconds at which its present run has begun
     slow_until: float = 0.0  # and until which its disk stalls
-    renewed_run: int = 0  # the first run on its present disk
+    renewed_run: int = 0  # whoever knows it in this run or a later one has heard of its present disk
     lost_facts: dict[JobId, dict[tuple[AuthorId, int], None]] = field(default_factory=dict)  # with earlier disks
     lost_blobs: dict[Digest, None] = field(default_factory=dict)
     forgot: dict[JobId, float] = field(default_factory=dict)  # when it last removed a job's facts
+    dropped: dict[Digest, float] = field(default_factory=dict)  # when it last found a blob damaged
 
     @property
     def name(self) -> str:
@@ -146,6 +149,8 @@ class World:
         self.on_leave: list[Callable[[Host, SendStream], None]] = []
         self.failpoint: Callable[[Host, str], None] = lambda host, name: None
         self.on_notice: Callable[[Host, Notice], None] = lambda host, notice: None
+        self.roots: Callable[[Host], tuple[str, ...]] = lambda host: ()  # the output roots that a host has
+        self.deliver: Callable[[Host, Deliver], None] = lambda host, effect: None
         self._heap: list[tuple[float, int, Host | None, int, Callable[[], None]]] = []
         self._seq = count()
 
@@ -180,6 +185,7 @@ class World:
         """A process starts on what the disk holds."""
         assert host.node is None
         host.run += 1
+        host.disk.run += 1
         host.started_at = self.at
         host.gate, host.committing, host.armed, host.draining = deque(), [], None, False
         tokens = Random(self.random.getrandbits(64))
@@ -188,12 +194,17 @@ class World:
             host.sealer, host.opener = Sealer(ring, host.peer, tokens.randbytes(16)), Opener(ring)
         host.farm = self._farm(host)
         card = PeerCard(
-            name=host.name, url=f"http://{host.address.host}:7480", version="0.1.0", slots_total=host.slots, slots_free=0
+            name=host.name,
+            url=f"http://{host.address.host}:7480",
+            version="0.1.0",
+            slots_total=host.slots,
+            slots_free=0,
+            roots=self.roots(host),
         )
         author = AuthorId(tokens.randbytes(8).hex())
         host.node = Node(
             NodeOptions(
-                me=host.peer, author=author, run_epoch=host.run, address=host.address,
+                me=host.peer, author=author, run_epoch=host.disk.run, address=host.address,
                 mesh_port=7401, nonce=tokens.randbytes(8), token=lambda: tokens.getrandbits(64),
                 seed=self.random.getrandbits(64), card=card, swim=LAN,
             )
@@ -209,7 +220,9 @@ class World:
 
     def _farm(self, host: Host) -> Farm:
         def has_scene(effect: Render | Inspect) -> bool:
-            return all(entry.digest in host.disk.blobs for entry in effect.manifest.files)
+            missing = [entry.digest for entry in effect.manifest.files if entry.digest not in host.disk.blobs]
+            assert all(digest in host.dropped for digest in missing), "a render of a scene that is not here"
+            return not missing
 
         return Farm(
             name=host.name, speed=host.speed, random=self.random, faults=lambda: self.faults, truths=self.truths,
@@ -232,42 +245,6 @@ class World:
         self.trace.count("crashes")
         self.trace.note(self.at, f"{host.name} is killed")
         self.on_crash(host)
-
-    def wipe(self, host: Host) -> None:
-        """A new disk, where that loses nothing but results of open jobs: every fact and all other bytes are elsewhere too."""
-        others = [other.disk for other in self.hosts if other is not host]
-        facts = [(job, key) for job, kept in host.disk.facts.items() for key in kept]
-        kept = all(any(key in disk.facts.get(job, {}) for disk in others) for job, key in facts)
-        alone = [digest for digest in host.disk.blobs if not any(digest in disk.blobs for disk in others)]
-        if kept and set(alone) <= self._results_of_open_jobs():
-            for _ in alone:
-                self.trace.count("results lost with a disk")
-            self._replace(host, Disk())
-            self.trace.count("disks wiped")
-            self.trace.note(self.at, f"{host.name} has an empty disk")
-
-    def _results_of_open_jobs(self) -> set[Digest]:
-        """Blobs that are in no scene and in no job that anybody takes for over; membership only, never iterated."""
-        open_: set[Digest] = set()
-        needed: set[Digest] = set()
-        for job in dict.fromkeys(job for host in self.hosts for job in host.disk.facts):
-            bodies = [fact.body for host in self.hosts for fact in host.disk.facts.get(job, {}).values()]
-            over = any(isinstance(body, Closed) for body in bodies)
-            for body in bodies:
-                if isinstance(body, Accepted):
-                    needed.update(entry.digest for entry in body.manifest.files)
-                elif isinstance(body, FrameEnded):
-                    (needed if over else open_).update(output.digest for output in body.result.outputs)
-        return open_ - needed
-
-    def _replace(self, host: Host, disk: Disk) -> None:
-        """Another disk, which lacks something."""
-        for job, kept in host.disk.facts.items():
-            host.lost_facts.setdefault(job, {}).update((key, None) for key in kept if key not in disk.facts.get(job, {}))
-        host.lost_blobs.update((digest, None) for digest in host.disk.blobs if digest not in disk.blobs)
-        host.disk = disk
-        host.stores += 1
-        host.renewed_run = host.run + 1
 
     def up(self) -> list[Host]:
         """Hosts with a running process."""
@@ -317,7 +294,7 @@ class World:
             host.armed = None
 
     def _dispatch(self, host: Host, effect: Effect) -> None:
-        promises = isinstance(effect, Reply) or (isinstance(effect, SendStream) and not effect.urgent)
+        promises = isinstance(effect, Reply | Deliver) or (isinstance(effect, SendStream) and not effect.urgent)
         if isinstance(effect, SendStream) and promises and len(host.gate) >= limits.GATE_EFFECTS_MAX:
             self.later(0.0, lambda: self.tell(host, StreamFailed(effect.peer, effect.message, refused=False)), host)
         elif isinstance(effect, Persist | PinBlobs | UnpinJob) or (host.gate and promises):
@@ -381,6 +358,8 @@ class World:
                 host.farm.verify(effect)
             case StopTask():
                 host.farm.stop(effect)
+            case Deliver():
+                self.deliver(host, effect)
             case Notice():
                 self.trace.count(effect.event)
                 self.on_notice(host, effect)
@@ -463,7 +442,10 @@ class World:
         broken = self.random.random() < self.faults.fetch
 
         def ended() -> None:
-            if is_open and not broken and source.run == run and self._reaches(host, source) and digest in source.disk.blobs:
+            is_there = is_open and not broken and source.run == run and self._reaches(host, source)
+            if is_there and digest in source.disk.damaged:
+                self.trace.count("damaged copies refused")
+            if is_there and source.disk.is_whole(digest):
                 host.disk.keep(digest, size)
                 self._fetch(host, effect, item + 1, 0)
             else:
@@ -483,8 +465,8 @@ class World:
         return up and self.network.calm_since(host.index, other.index) <= since
 
     def holders(self, digest: Digest) -> list[Host]:
-        """Hosts, up or down, whose disks hold a blob."""
-        return [host for host in self.hosts if digest in host.disk.blobs]
+        """Hosts, up or down, whose disks hold a blob, whole."""
+        return [host for host in self.hosts if host.disk.is_whole(digest)]
 
 
 def _kind(record: Record) -> str:

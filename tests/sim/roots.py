@@ -1,0 +1,235 @@
+"""An output root that several hosts have mounted: files under final names, temporary ones beside them, foreign ones among them.
+
+It keeps the shell's publish rule step by step, so that a host may die between any two, and two hosts may be at it at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal
+
+from protocol.effects import Deliver
+from protocol.events import DeliverEnded
+from protocol.ids import Digest, JobId
+from protocol.jobs.naming import output_names
+from protocol.jobs.parcels import Parcel, Placed
+from protocol.jobs.results import Output
+from protocol.ledger.facts import FrameEnded
+from protocol.ledger.fold import JobFold
+from tests.sim.commits import Closing, Outcome
+from tests.sim.losses import found_out
+from tests.sim.world import Host, Unsafe, World
+
+ROOT = "farm"
+STEP_S = 0.002
+Verdict = Literal["placed", "conflict", "absent"]
+Steps = Generator[float, None, None]  # seconds until the next one
+
+
+class Hindered(Exception):
+    """The batch ends here; the text is the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What lies under a final name. `job` None: it is somebody else's."""
+
+    pixels: str
+    job: JobId | None
+    frame: int = 0
+    generation: int = 0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The batches of one run of a host: one is performed at a time."""
+
+    run: int
+    waiting: deque[Deliver] = field(default_factory=deque)
+
+
+class Root:
+    """Invariant: nothing but a rename makes or changes a file under a final name."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.files: dict[str, File] = {}
+        self.temporaries: dict[int, JobId] = {}
+        self.is_gone = False
+        self.removed: dict[str, float] = {}  # when somebody took a file away
+        self.looked_at: dict[str, float] = {}  # when a sweep last looked for it
+        self.on_write: Callable[[Host, str, File | None, File], None] = lambda host, path, before, after: None
+        self._queues: dict[int, _Queue] = {}
+        self._next = count()
+        world.deliver = self.deliver
+
+    def deliver(self, host: Host, effect: Deliver) -> None:
+        """Perform it, after those that came before."""
+        queue = self._queues.get(host.index)
+        if queue is None or queue.run != host.run:
+            queue = self._queues[host.index] = _Queue(host.run)
+        queue.waiting.append(effect)
+        if len(queue.waiting) == 1:
+            self._begin(host, queue)
+
+    def remove(self, path: str) -> None:
+        """Somebody takes a file away."""
+        del self.files[path]
+        self.removed[path] = self.world.at
+        self.world.trace.count("files taken away")
+
+    def _begin(self, host: Host, queue: _Queue) -> None:
+        effect = queue.waiting[0]
+        placed: list[Placed] = []
+        steps = self._batch(host, effect, placed)
+
+        def go() -> None:
+            code = ""
+            try:
+                self.world.later(next(steps), go, host)
+                return
+            except StopIteration:
+                pass
+            except Hindered as fault:
+                code = str(fault)
+                self.world.trace.count(f"deliveries hindered: {code}")
+            queue.waiting.popleft()
+            self.world.tell(host, DeliverEnded(effect.ticket, tuple(placed), code, code))
+            if queue.waiting:
+                self._begin(host, queue)
+
+        self.world.later(STEP_S, go, host)
+
+    def _batch(self, host: Host, effect: Deliver, placed: list[Placed]) -> Steps:
+        if effect.root != ROOT or self.is_gone:
+            raise Hindered("output_root_gone")
+        for leftover in [name for name, job in self.temporaries.items() if job == effect.job]:
+            del self.temporaries[leftover]
+        for parcel in effect.parcels:
+            verdicts: list[Verdict] = []
+            for name, output in zip(parcel.names, parcel.outputs, strict=True):
+                path = f"{effect.folder}/{name}".lstrip("/")
+                if effect.sweep:
+                    yield from self._look(path, verdicts)
+                else:
+                    yield from self._place(host, effect.job, path, parcel, output, verdicts)
+            if "absent" not in verdicts:
+                pairs = zip(parcel.names, verdicts, strict=True)
+                conflicts = tuple(name for name, verdict in pairs if verdict == "conflict")
+                placed.append(Placed(parcel.frame, parcel.generation, conflicts))
+
+    def _look(self, path: str, verdicts: list[Verdict]) -> Steps:
+        yield STEP_S
+        self.looked_at[path] = self.world.at
+        verdicts.append("placed" if path in self.files else "absent")
+
+    def _place(self, host: Host, job: JobId, path: str, parcel: Parcel, output: Output, verdicts: list[Verdict]) -> Steps:
+        """A file of that name is looked at; one that turns up in between, too."""
+        if self.is_gone:
+            raise Hindered("output_root_gone")
+        file = File(output.pixel_hash, job, parcel.frame, parcel.generation)
+        found = self.files.get(path)
+        if found is None:
+            temporary = yield from self._copy(host, job, output.digest)
+            if path not in self.files:
+                yield from self._rename(host, temporary, path, file)
+                verdicts.append("placed")
+                return
+            self.temporaries.pop(temporary, None)
+            found = self.files[path]
+        if found.pixels == file.pixels:
+            self.world.trace.count("files in place already")
+            verdicts.append("placed")
+        elif found.pixels in parcel.replaces:
+            temporary = yield from self._copy(host, job, output.digest)
+            yield from self._rename(host, temporary, path, file)
+            self.world.trace.count("files replaced")
+            verdicts.append("placed")
+        else:
+            self.world.trace.count("files kept from others")
+            verdicts.append("conflict")
+
+    def _copy(self, host: Host, job: JobId, digest: Digest) -> Generator[float, None, int]:
+        """Returns the temporary file."""
+        if not host.disk.is_whole(digest):
+            found_out(self.world, host, digest)
+            raise Hindered("output_unreachable")
+        temporary = next(self._next)
+        self.temporaries[temporary] = job
+        self.world.failpoint(host, "output temporary before")
+        yield STEP_S
+        self.world.failpoint(host, "output temporary after")
+        yield STEP_S
+        return temporary
+
+    def _rename(self, host: Host, temporary: int, path: str, file: File) -> Steps:
+        self.world.failpoint(host, "output rename before")
+        yield 0.0001
+        if temporary not in self.temporaries:
+            raise Hindered("output_root_gone")  # another host has cleared it away
+        del self.temporaries[temporary]
+        self.on_write(host, path, self.files.get(path), file)
+        self.files[path] = file
+        self.world.trace.count("files in place")
+        self.world.failpoint(host, "output rename after")
+        yield STEP_S
+
+
+def paths_of(fold: JobFold, ended: FrameEnded) -> list[str]:
+    """Where the outputs of a frame are to lie, below the root."""
+    spec, destination, outputs = fold.spec, fold.destination, ended.result.outputs
+    assert spec is not None
+    assert destination is not None
+    names = output_names(spec.output, job=fold.job, name=spec.name, frame=ended.frame, outputs=outputs)
+    return [f"{destination.folder}/{name}".lstrip("/") for name in names]
+
+
+class DeliveredIsInPlace(Closing):
+    """C5: nothing gives way but a lower generation of the same frame, to what was committed; and when a job is closed, each done
+    frame lies in the root, once, right, or is told to be in conflict with what was there."""
+
+    def __init__(self, world: World, root: Root) -> None:
+        super().__init__(world)
+        self._root = root
+        root.on_write = self.written
+        world.on_step.append(self.stepped)
+
+    def written(self, host: Host, path: str, before: File | None, file: File) -> None:
+        """A file gets its name now."""
+        if before is not None:
+            is_older = (before.job, before.frame) == (file.job, file.frame) and before.generation < file.generation
+            if not is_older:
+                raise Unsafe(f"{host.name} writes {path} of generation {file.generation} over {before}")
+        if not any(self._speaks_of(other, file) for other in self.world.hosts):
+            raise Unsafe(f"{host.name} writes {path}, which nobody has committed")
+
+    def _speaks_of(self, host: Host, file: File) -> bool:
+        assert file.job is not None
+        for fact in host.disk.facts.get(file.job, {}).values():
+            body = fact.body
+            if not isinstance(body, FrameEnded) or (body.frame, body.generation) != (file.frame, file.generation):
+                continue
+            if any(output.pixel_hash == file.pixels for output in body.result.outputs):
+                return True
+        return False
+
+    def closed(self, host: Host, fold: JobFold, state: str, outcome: Outcome) -> None:
+        assert fold.frames is not None
+        for frame in fold.frames if fold.destination is not None else ():
+            winner = outcome.done(frame)
+            if winner is not None:
+                for path, output in zip(paths_of(fold, winner), winner.result.outputs, strict=True):
+                    self._look(host, fold, winner, path, output)
+
+    def _look(self, host: Host, fold: JobFold, winner: FrameEnded, path: str, output: Output) -> None:
+        file = self._root.files.get(path)
+        is_told = path.rpartition("/")[2] in fold.conflicts.get(winner.frame, ())
+        is_rival = file is not None and file.job == fold.job and fold.has_rivals(winner.frame)  # a merge replaces no file
+        if file is None:
+            if self._root.removed.get(path, -1.0) <= self._root.looked_at.get(path, 0.0):
+                raise Unsafe(f"{host.name} closes {fold.job[:6]}, and {path} is not in the root")
+        elif file.pixels != output.pixel_hash and not is_told and not (is_rival and file.generation == winner.generation):
+            raise Unsafe(f"{host.name} closes {fold.job[:6]}, and at {path} is {file}, not generation {winner.generation}")
