@@ -45,6 +45,9 @@ from protocol.effects import (
 from protocol.errors import Refusal, Unavailable
 from protocol.events import Booted, Event, LocateAsked, PingAsked, StreamFailed, StreamReceived
 from protocol.ids import RequestId
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Inspection
+from protocol.jobs.spec import RenderSettings
 from protocol.kernel import Now
 from protocol.node import Node
 
@@ -63,6 +66,7 @@ class Hands(Protocol):
     def render(self, effect: Render) -> None: ...
     def verify(self, effect: Verify) -> None: ...
     def inspect(self, effect: Inspect) -> None: ...
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection: ...
     def stop(self, effect: StopTask) -> None: ...
     def check(self, effect: RunCheck) -> None: ...
     def use_keys(self, effect: UseKeys) -> None: ...
@@ -142,6 +146,12 @@ class Engine:
         return value
 
     # the loop
+
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        """What a scene is whose files are here, for whoever asks without a job. Raises `RenderFailed`, `Unavailable`."""
+        if self._hands is None:
+            raise Unavailable("starting", "this peer has only just started", retry_after_s=1.0)
+        return await self._hands.look(manifest, settings)
 
     async def run(self, hands: Hands, booted: Booted) -> None:
         """Run until cancelled. Raises StoreBroken when the disk must not be trusted any more."""

@@ -30,6 +30,9 @@ from protocol.effects import (
 from protocol.errors import Refusal
 from protocol.events import BlobsEnded, Event
 from protocol.ids import Address, Digest, PeerId
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Inspection
+from protocol.jobs.spec import RenderSettings
 from protocol.wire.gossip import GossipMessage
 from protocol.wire.work import WorkMessage
 
@@ -120,6 +123,10 @@ class PeerHands:
 
     def inspect(self, effect: Inspect) -> None:
         self._workshop.inspect(effect)
+
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        """See `Workshop.look`."""
+        return await self._workshop.look(manifest, settings)
 
     def stop(self, effect: StopTask) -> None:
         self._workshop.stop(effect)

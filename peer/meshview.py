@@ -8,7 +8,7 @@ from peer.access import NewKey, draw_key
 from peer.engine import Engine, clock
 from peer.eventlog import EventLog
 from peer.hands import Fetcher
-from peer.ports import Blobs, ControlAction, KeyAction, Registry
+from peer.ports import Blobs, ControlAction, KeyAction, Registry, RenderFailed
 from protocol import limits
 from protocol.access.keys import KeyRecord
 from protocol.access.roles import Role
@@ -27,7 +27,7 @@ from protocol.events import (
 from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Inspection
-from protocol.jobs.spec import JobSpec
+from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.views import EventRow, FrameFiles, FrameView, JobView, MeshKeysView, PeerView, Pinged, Reason, Submitted
 
 AMBIGUOUS_SHOWN = 4
@@ -85,6 +85,12 @@ class EngineMesh:
     async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None:
         if not await self._blobs.has(digest):
             await self._fetcher.fetch(digest, size, [peer for peer in holders if peer != self.me])
+
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        try:
+            return await self._engine.look(manifest, settings)
+        except RenderFailed as error:
+            raise Unavailable("no_look", f"this peer cannot open the scene: {error.failure.reason}", retry_after_s=10.0) from None
 
     async def drain(self, *, leave: bool) -> None:
         self._engine.tell(DrainAsked(leave))

@@ -145,6 +145,10 @@ class Blobs(Protocol):
         """Take a finished file on the same file system: hash, fsync, no-replace link, fsync the folder (C5)."""
         ...
 
+    async def take_many(self, contents: Sequence[bytes]) -> list[tuple[Digest, int]]:
+        """Take whole small files at once, as durable as one by one; (digest, size) of each. Raises `StoreFull`."""
+        ...
+
     async def check(self, digest: Digest) -> None:
         """Hash a blob again. Raises `NotFound`, or `Corrupt`: then this copy is gone, and whoever needs it is told."""
         ...
@@ -264,6 +268,10 @@ class Mesh(Protocol):
 
     def scene(self, job: JobId) -> Manifest:
         """Its files. Raises NotFound (`no_such_job`)."""
+        ...
+
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        """What a scene is whose files are all here, without a job. Raises Unavailable (`no_look`) when nothing opens it."""
         ...
 
     def inspection(self, job: JobId) -> Inspection | None:

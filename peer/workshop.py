@@ -174,7 +174,7 @@ class Workshop:
         try:
             if isinstance(effect, Inspect):
                 await self._quiesce(bench)
-                self._end_inspect(effect.task, await self._look(effect))
+                self._end_inspect(effect.task, await self.look(effect.manifest, effect.settings))
             else:
                 await self._start_frame(bench, effect)
         finally:
@@ -279,11 +279,13 @@ class Workshop:
 
     # inspection
 
-    async def _look(self, effect: Inspect) -> Inspection:
-        renderer = self._renderer(effect.settings)
-        tree = await self._tree(effect.manifest)
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        """Open a scene whose files are here and look at it, on no bench. Raises `RenderFailed` when there is nothing to open
+        it with, `Corrupt` or `StoreFull` when its files cannot be laid out."""
+        renderer = self._renderer(settings)
+        tree = await self._tree(manifest)
         try:
-            return await renderer.inspect(tree, effect.manifest.main, effect.settings)
+            return await renderer.inspect(tree, manifest.main, settings)
         except RendererMissing as error:
             raise RenderFailed(Failure("renderer", _text(error))) from error
 

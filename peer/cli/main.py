@@ -16,6 +16,7 @@ PROGRAM: Final = "peerctl"
 VERBS: Final[Mapping[str, str]] = {
     "status": "status:status",
     "submit": "submit:submit",
+    "inspect": "inspect:inspect",
     "resubmit": "resubmit:resubmit",
     "jobs": "jobs:jobs",
     "job": "job:job",

@@ -137,6 +137,17 @@ _JOBS: Final = (
         (Answer(200, "Reasons", shapes.Why),),
     ),
     Route(
+        "POST",
+        "/api/v1/inspections",
+        inspections.inspect_scene,
+        "submitter",
+        "Look at a scene without making a job of it.",
+        (Answer(200, "The scene, with findings and remedies", inspections.InspectionSeen),),
+        body=submission.JsonSubmission,
+        body_types=(FORM, "application/json"),
+        body_required=True,
+    ),
+    Route(
         "GET",
         "/api/v1/jobs/{job}/inspection",
         inspections.get_inspection,

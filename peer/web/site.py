@@ -24,6 +24,8 @@ from protocol.errors import Unavailable
 from protocol.ids import PeerId
 from protocol.jobs.manifest import Manifest
 
+LOOKS_AT_ONCE_MAX: Final = 2  # each opens a scene in a renderer of its own
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Roles = Callable[[web.Request], Role | None]
 
@@ -106,6 +108,7 @@ class Site:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     uploads: Slots = field(default_factory=lambda: Slots(limits.UPLOADS_AT_ONCE_MAX, "too_many_uploads", "uploads"))
     archives: Slots = field(default_factory=lambda: Slots(limits.ARCHIVES_AT_ONCE_MAX, "too_many_archives", "archives"))
+    looks: Slots = field(default_factory=lambda: Slots(LOOKS_AT_ONCE_MAX, "too_many_inspections", "inspections"))
     streams: Slots = field(default_factory=lambda: Slots(limits.EVENT_STREAMS_MAX, "too_many_streams", "event streams"))
     waiting: Slots = field(default_factory=lambda: Slots(limits.BLOCKING_QUERIES_MAX, "too_many_waiting", "waiting queries"))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -79,16 +79,24 @@ class _Received:
 
 async def submit_job(request: web.Request) -> web.StreamResponse:
     """202 with the job once it is accepted."""
-    site = site_of(request)
     key = idempotency_key(request)
+
+    async def finish(spec: JobSpec, manifest: Manifest) -> web.StreamResponse:
+        return accepted(await accept(request, spec, manifest, key=key))
+
+    return await received(request, finish)
+
+
+async def received(
+    request: web.Request, finish: Callable[[JobSpec, Manifest], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What `finish` makes of the fields and files of a form or a JSON body; a form counts as an upload until then."""
     match request.content_type:
         case "multipart/form-data":
-            with site.uploads.one():
-                spec, manifest = await _from_form(request)
-                return accepted(await accept(request, spec, manifest, key=key))
+            with site_of(request).uploads.one():
+                return await finish(*await _from_form(request))
         case "application/json":
-            spec, manifest = await _from_json(request, site)
-            return accepted(await accept(request, spec, manifest, key=key))
+            return await finish(*await _from_json(request, site_of(request)))
         case _:
             detail = "send multipart/form-data (curl -F) or application/json"
             raise Refused(415, "unsupported_media_type", detail, headers={"Accept": "multipart/form-data, application/json"})
@@ -112,7 +120,7 @@ async def accept(
                 "store_full", f"{entry.name!r} had to leave the cache again: it is too small here", retry_after_s=60.0
             )
     if spec.renderer != "null":
-        await _check_scene(site, manifest)
+        await check_scene(site, manifest)
     return await site.mesh.submit(
         spec, manifest, submitter=submitter_of(request), key=key or secrets.token_hex(16), on_this_peer=on_this_peer,
         named=key is not None,
@@ -239,7 +247,8 @@ def check_destination(site: Site, spec: JobSpec) -> None:
         raise wrong_fields([{"field": "destination", "message": message}], code="no_such_root")
 
 
-async def _check_scene(site: Site, manifest: Manifest) -> None:
+async def check_scene(site: Site, manifest: Manifest) -> None:
+    """Raises `Invalid` for a main file that is no scene, `NotFound` when it is not here any more."""
     digest = next(entry.digest for entry in manifest.files if entry.name == manifest.main)
     path = await site.blobs.path(digest)
     if path is None:

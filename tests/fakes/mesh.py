@@ -17,7 +17,7 @@ from protocol.ids import Address, Digest, JobId, PeerId
 from protocol.jobs.frames import parse_frames
 from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Inspection, Output
-from protocol.jobs.spec import JobSpec
+from protocol.jobs.spec import JobSpec, RenderSettings
 from protocol.views import (
     FINAL_STATES,
     Counts,
@@ -76,6 +76,8 @@ class FakeMesh:
         self.elsewhere: dict[Digest, bytes] = {}
         self.fetched: list[tuple[Digest, int, tuple[PeerId, ...]]] = []
         self.busy_for: tuple[float, list[str]] | None = None
+        self.seen: Inspection | None = None  # of any scene, where this peer has a renderer
+        self.looked: list[tuple[Manifest, RenderSettings]] = []
         self.refusal: Exception | None = None
         self.own_checks: list[tuple[str, str, str]] = [("store", "passing", "open")]
         self.draining = False
@@ -243,6 +245,12 @@ class FakeMesh:
     def scene(self, job: JobId) -> Manifest:
         return self.kept[job].manifest
 
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        if self.seen is None:
+            raise Unavailable("no_look", "this peer cannot open the scene", retry_after_s=1.0)
+        self.looked.append((manifest, settings))
+        return self.seen
+
     def inspection(self, job: JobId) -> Inspection | None:
         return self.kept[job].inspection
 
@@ -263,7 +271,7 @@ class FakeMesh:
             slots_total=1,
             slots_free=0 if self.busy_for else 1,
             labels={},
-            capabilities=(),
+            capabilities=({"renderer": "blender", "version": "5.0.1"},) if self.seen is not None else (),
             checks=(),
             version="1.0",
             rtt_ms=1.5,

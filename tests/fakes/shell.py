@@ -25,6 +25,9 @@ from protocol.effects import (
 )
 from protocol.events import Event
 from protocol.ids import AuthorId
+from protocol.jobs.manifest import Manifest
+from protocol.jobs.results import Inspection
+from protocol.jobs.spec import RenderSettings
 from protocol.kernel import Now
 from protocol.records import Record
 from tests.fakes.memory_store import MemoryJournal
@@ -93,6 +96,9 @@ class RecordingHands:
 
     def inspect(self, effect: Inspect) -> None:
         self.done.append(effect)
+
+    async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        return Inspection(scene=manifest.main)
 
     def stop(self, effect: StopTask) -> None:
         self.done.append(effect)

@@ -69,6 +69,8 @@ class FakeMesh:
         self.peers: list[FakePeer] = []
         self.gone: list[dict[str, Any]] = []
         self.events: list[dict[str, Any]] = []
+        self.inspection: dict[str, Any] | None = None
+        self.inspected: list[dict[str, Any]] = []
         self.token: str | None = None
         self.tokens: list[dict[str, Any]] = []
         self.keys_behind: list[str] = []
@@ -166,6 +168,7 @@ class FakePeer:
         app.add_routes(
             [
                 web.post("/api/v1/jobs", self._submit),
+                web.post("/api/v1/inspections", self._inspect),
                 web.get("/api/v1/jobs", self._jobs),
                 web.get(job, self._job),
                 web.patch(job, self._patch),
@@ -239,6 +242,14 @@ class FakePeer:
         if len(found) > 1:
             raise Refused(problem(409, "ambiguous_job", f"{text!r} means {len(found)} jobs"))
         return found[0]
+
+    async def _inspect(self, request: web.Request) -> web.Response:
+        if self.mesh.inspection is None:
+            return problem(422, "no_renderer", "no peer has the renderer blender")
+        form = await request.post()
+        parts = {name: value.file.read() if isinstance(value, web.FileField) else value for name, value in form.items()}
+        self.mesh.inspected.append(parts)
+        return web.json_response(self.mesh.inspection)
 
     async def _submit(self, request: web.Request) -> web.Response:
         files: dict[str, bytes] = {}
