@@ -23,6 +23,7 @@ from peer.bell import Bell
 from peer.checks import Probes
 from peer.checktargets import CheckTargets
 from peer.config import describe, inherited_environment
+from peer.confinement import confine
 from peer.delivery import Delivery
 from peer.discovery.advert import Advert, mesh_prefix
 from peer.discovery.providers import Discovery, World, make_providers
@@ -44,10 +45,8 @@ from peer.net.resolve import SeedResolver
 from peer.net.sockets import bind_stream
 from peer.outputs.opening import open_roots
 from peer.registry import EngineRegistry
-from peer.render.blender import BlenderOptions
 from peer.render.blendfile import check_version, known_versions, read_header
 from peer.render.find import Surroundings, find_renderers
-from peer.render.verify import ChildVerifier
 from peer.renderers import RendererWatch
 from peer.scene import DefaultScene
 from peer.selfchecks import SelfChecks
@@ -108,7 +107,6 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics = Metrics()
-        self._verifier = ChildVerifier()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._for_good = False
@@ -123,6 +121,8 @@ class Daemon:
             options = BlobOptions(cache_bytes_max=settings.cache_bytes)
             store = await asyncio.to_thread(open_store, settings.data_dir, options)
             stack.push_async_callback(store.close)
+            self._confined = await confine(settings, store.work_dir, inherited_environment())
+            stack.push_async_callback(self._confined.judge.close)
             identity = load_or_make_identity(settings.data_dir)
             key = choose_mesh_key(
                 configured=settings.mesh_key.get_secret_value() if settings.mesh_key else None,
@@ -181,7 +181,7 @@ class Daemon:
         checks = SelfChecks(folder=settings.data_dir, tell=engine.tell, vitals=vitals)
         probes = Probes(targets, engine.tell)
         stack.push_async_callback(probes.close)
-        delivery = Delivery(open_roots(settings.output_roots, store.blobs, self._verifier, store.work_dir), engine.tell)
+        delivery = Delivery(open_roots(settings.output_roots, store.blobs, self._confined.judge, store.work_dir), engine.tell)
         hands = PeerHands(
             datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes,
             keys=keys, delivery=delivery, log=log,
@@ -225,7 +225,7 @@ class Daemon:
     def _workshop(self, store: Store, engine: Engine) -> Workshop:
         store.blobs.on_lost = lambda digest: engine.tell(BlobLost(digest))
         return Workshop(
-            slots=self._settings.slots, renderers={}, verifier=self._verifier, blobs=store.blobs, folder=store.work_dir,
+            slots=self._settings.slots, renderers={}, verifier=self._confined.verifier, blobs=store.blobs, folder=store.work_dir,
             tell=engine.tell,
         )  # fmt: skip
 
@@ -344,10 +344,7 @@ class Daemon:
     async def _watch_renderers(self, parts: _Parts, node: Node) -> None:
         """Probe while serving already: a peer without a renderer joins, says so, and serves."""
         settings = self._settings
-        options = BlenderOptions(
-            scratch_dir=settings.data_dir / "scratch", registry_dir=settings.data_dir / "renderers",
-            environ=inherited_environment(), slots=settings.slots,
-        )  # fmt: skip
+        options = self._confined.blender
         watch = RendererWatch(
             find=lambda: find_renderers(settings.renderer, options, Surroundings(programs=settings.blender)),
             workshop=parts.workshop, checks=parts.checks, tell=parts.engine.tell, on_notice=parts.hands.notice,

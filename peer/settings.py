@@ -162,6 +162,9 @@ class Settings(BaseModel):
     slots: Annotated[int, _int(0, limits.SLOTS_MAX)] = 1
     renderer: Choice = ()
     blender: Annotated[tuple[Path, ...], BeforeValidator(_paths)] = ()
+    sandbox: Literal["auto", "bwrap", "landlock", "none"] = "auto"
+    renderer_memory: Annotated[int, BeforeValidator(_bytes)] | None = None
+    renderer_cpus: Annotated[int, _int(1, limits.CPUS_MAX)] | None = None
     label: Choice = ()
     preset: Literal["lan", "wan", "local"] = "lan"
     replicas: Annotated[int, _int(1, limits.REPLICAS_MAX)] = 3

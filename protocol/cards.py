@@ -55,7 +55,7 @@ class PeerCard:
 def capabilities_to_row(capabilities: Capabilities) -> list[Any]:
     """A plain list of the fields in order."""
     c = capabilities
-    return [c.renderer, c.version, c.build, c.home, list(c.engines), list(c.devices), c.oidn]
+    return [c.renderer, c.version, c.build, c.home, list(c.engines), list(c.devices), c.oidn, c.sandbox]
 
 
 def capabilities_from_row(row: object) -> Capabilities:
@@ -64,6 +64,7 @@ def capabilities_from_row(row: object) -> Capabilities:
     return Capabilities(
         renderer=r.text(64), version=r.text(64), build=r.text(128), home=r.text(64),
         engines=r.texts(32, 64), devices=r.texts(32, 128), oidn=r.flag(),
+        sandbox=r.text(64) if r.more else "none",
     )  # fmt: skip
 
 

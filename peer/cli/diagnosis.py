@@ -6,6 +6,7 @@ Decides what is ok, a warning (a peer runs without it) or a failure (it does not
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
 import socket
@@ -52,6 +53,12 @@ PACKAGES: Final[Mapping[str, str]] = {
     "libgomp.so.1": "libgomp1",
 }
 
+# what a level of the sandbox gives a scene
+LEVELS: Final[Mapping[str, str]] = {
+    "bwrap": "files, network and processes of its own",
+    "landlock": "listed files only, no sockets",
+}
+
 Result = Literal["ok", "warn", "fail"]
 
 
@@ -70,6 +77,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     data_dir = invocation.settings.data_dir
     yield python_version(sys.version_info[:2])
     yield from renderers()
+    yield sandbox(data_dir)
     yield data_folder(data_dir)
     yield free_space(data_dir)
     yield open_files()
@@ -194,6 +202,21 @@ def apt_line(missing: list[str]) -> str:
 def _last_line(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1][:200] if lines else "it said nothing"
+
+
+def sandbox(folder: Path) -> Finding:
+    """How a peer would confine scenes here, found by trying it; without one it renders all the same, and says so."""
+    existing = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
+    said = _run([sys.executable, "-P", "-m", "peer.render.sandbox", str(existing)])
+    try:
+        found = json.loads(said.out)
+        level, why = str(found["level"]), [(str(what), str(mends)) for what, mends in found["why"]]
+    except (ValueError, KeyError, TypeError):
+        return Finding("sandbox", "warn", f"it cannot be tried: {_last_line(said.err)}", "name a folder that you can write to")
+    missing = "; ".join(what for what, _ in why)
+    if level not in LEVELS:
+        return Finding("sandbox", "warn", f"none: {missing}", "; or ".join(mends for _, mends in why))
+    return Finding("sandbox", "ok", f"{level}: {LEVELS[level]}{f' ({missing})' if missing else ''}")
 
 
 def data_folder(folder: Path) -> Finding:

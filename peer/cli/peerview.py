@@ -22,6 +22,12 @@ def renderers_text(peer: Item) -> str:
     return ", ".join(dict.fromkeys(names)) or "none"
 
 
+def sandbox_text(peer: Item) -> str:
+    """The weakest level at which its renderers confine scenes: `bwrap`, `landlock` or `none`; nothing without a renderer."""
+    levels = [text_of(row, "sandbox") or "none" for row in _rows(peer.get("capabilities"), "renderers")]
+    return min(levels, key=lambda level: {"landlock": 1, "bwrap": 2}.get(level, 0), default="")
+
+
 def checks_text(peer: Item) -> str:
     """`passing`, or each check that is not: `disk critical (2 % free)`."""
     rows = _rows(peer.get("checks"), "checks")
@@ -119,6 +125,7 @@ COLUMNS: Final = (
     Column("BUSY", slots_text),
     Column("RENDERERS", renderers_text),
     Column("CHECKS", checks_text),
+    Column("SANDBOX", sandbox_text, wide=True),
     Column("RTT", _rtt, wide=True),
     Column("VERSION", lambda peer: text_of(peer, "version"), wide=True),
     Column("LABELS", _labels, wide=True),
@@ -132,6 +139,7 @@ FIELDS: Final = (
     Column("Busy", slots_text),
     Column("Renderers", renderers_text),
     Column("Checks", checks_text),
+    Column("Sandbox", sandbox_text),
     Column("RTT", _rtt),
     Column("Version", lambda peer: text_of(peer, "version")),
     Column("Labels", _labels),

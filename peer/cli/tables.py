@@ -19,6 +19,7 @@ _COLOURS: Mapping[str, str] = {
     "queued": "", "pending": "", "paused": "yellow", "held": "yellow", "suspect": "yellow", "warn": "yellow",
     "warning": "yellow", "degraded": "yellow", "left": "dim", "cancelled": "dim",
     "failed": "red", "dead": "red", "fail": "red", "critical": "red",
+    "bwrap": "green", "landlock": "cyan", "none": "red",
 }  # fmt: skip
 
 
@@ -74,7 +75,7 @@ def print_table(screen: Screen, items: Sequence[Item], columns: Sequence[Column]
         table.add_column(column.title, no_wrap=True)
     for item in items:
         values = [plain(column.value(item)) for column in chosen]
-        table.add_row(*(Text(value, style=_COLOURS.get(value, "")) for value in values))
+        table.add_row(*(Text(value, style=_COLOURS.get(value.partition(": ")[0], "")) for value in values))
     print_lines(screen, table)
 
 

@@ -6,9 +6,11 @@ Decides which process opens a scene and when one is recycled. Refuses to know Bl
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import os
 import re
+import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +22,7 @@ from peer.ports import Rendered, RendererMissing, RenderFailed
 from peer.render import loadlog, platform, reports
 from peer.render.process import DriverProcess, Launch
 from peer.render.registry import ProcessRegistry
+from peer.render.sandbox import OPEN, Reach, Sandbox, interpreter
 from protocol import limits
 from protocol.jobs.results import Capabilities, Failure, Inspection
 from protocol.jobs.spec import RenderSettings
@@ -40,7 +43,8 @@ class BlenderOptions:
     """`scratch_dir` holds home, caches and temporary files of the renderers; `registry_dir` their pid files.
 
     `slots` idle processes are kept warm at most; one above `recycle_bytes` of resident memory is not. `environ` is the
-    daemon's environment, of which an allow-list is handed on. `memory_bytes` limits each process (None: no limit).
+    daemon's environment, of which an allow-list is handed on. `memory_bytes` and `cpus` (a count of processors) limit each
+    process (None: no limit). Inside `sandbox` scenes are read from the folders `read` alone.
     """
 
     scratch_dir: Path
@@ -50,6 +54,9 @@ class BlenderOptions:
     memory_bytes: int | None = None
     recycle_bytes: int = limits.RENDERER_RSS_KEPT_BYTES
     stall_s: float = limits.RENDERER_STALL_S
+    sandbox: Sandbox = OPEN
+    read: tuple[Path, ...] = ()
+    cpus: int | None = None
 
 
 class BlenderRenderer:
@@ -65,6 +72,9 @@ class BlenderRenderer:
         self.home: Home = home
         self._options = options
         self._registry = ProcessRegistry(options.registry_dir)
+        if home == "program" and options.sandbox.level != "none":
+            command = (os.path.realpath(command[0]), *command[1:])  # what its folder holds is shown to it, links elsewhere not
+        self._turn = 0
         self._launch = Launch(
             command=driver_command(command, home),
             environ=options.environ,
@@ -72,6 +82,9 @@ class BlenderRenderer:
             registry=self._registry,
             memory_bytes=options.memory_bytes,
             stall_s=options.stall_s,
+            sandbox=options.sandbox,
+            run=programs(command, home),
+            read=options.read,
         )
         self._idle: list[DriverProcess] = []
         self._all: set[DriverProcess] = set()
@@ -158,7 +171,11 @@ class BlenderRenderer:
     async def _start(self) -> DriverProcess:
         if self._closed:
             raise RendererMissing("the renderer is closed")
-        process = DriverProcess(self._launch)
+        objection = self._launch.sandbox.objection(Reach(run=self._launch.run))
+        if objection:
+            raise RendererMissing(objection)
+        self._turn += 1
+        process = DriverProcess(replace(self._launch, cpus=platform.cpu_share(self._options.cpus, self._turn)))
         self._all.add(process)
         try:
             problem = await process.start()
@@ -197,9 +214,9 @@ class BlenderRenderer:
         """Try it in a process of its own: one that has no graphics context may die of the attempt."""
         process = await self._start()
         try:
-            with tempfile.TemporaryDirectory(dir=self._options.scratch_dir) as folder:
-                answer = await process.ask({"do": "try", "folder": folder}, timeout_s=limits.RENDERER_START_S_MAX)
-                return bool(answer.result.get("graphics"))
+            folder = str(process.outbox())
+            answer = await process.ask({"do": "try", "folder": folder}, timeout_s=limits.RENDERER_START_S_MAX)
+            return bool(answer.result.get("graphics"))
         except RenderFailed:
             return False
         finally:
@@ -223,12 +240,20 @@ class BlenderSession:
         return self._process.pid
 
     async def render(self, frame: int, folder: Path, on_progress: Callable[[float], None]) -> Rendered:
-        """See `Session.render`."""
+        """See `Session.render`. The process writes into a folder of its own, which then becomes `folder`: what it writes
+        later, and what other processes write, cannot get there."""
         if self._over:
             raise RenderFailed(Failure("infrastructure", "the session is closed"))
-        command = {"do": "render", "frame": frame, "folder": str(folder)}
-        answer = await self._process.ask(command, on_progress=on_progress, timeout_s=self._frame_timeout_s)
-        return reports.rendered(answer, folder)
+        outbox = self._process.outbox()
+        command = {"do": "render", "frame": frame, "folder": str(outbox)}
+        try:
+            answer = await self._process.ask(command, on_progress=on_progress, timeout_s=self._frame_timeout_s)
+            rendered = reports.rendered(answer, folder)
+            await asyncio.to_thread(_hand_over, outbox, folder, answer.log)
+            return rendered
+        except BaseException:
+            await asyncio.to_thread(shutil.rmtree, outbox, ignore_errors=True)
+            raise
 
     async def stop(self) -> None:
         """See `Session.stop`."""
@@ -254,6 +279,17 @@ def driver_command(command: tuple[str, ...], home: Home) -> tuple[str, ...]:
             return (*(command or (sys.executable,)), "-I", str(DRIVER))
 
 
+def programs(command: tuple[str, ...], home: Home) -> tuple[Path, ...]:
+    """The folders that a renderer and its driver run from, beyond the system's own."""
+    match home:
+        case "program":
+            return (DRIVER.parent, Path(command[0]).parent)
+        case "bpy":
+            spec = importlib.util.find_spec("bpy")
+            module = (Path(spec.origin).parent,) if spec is not None and spec.origin is not None else ()
+            return (DRIVER.parent, *interpreter(), *module)
+
+
 async def scene_key(tree: Path, main: str, settings: RenderSettings) -> object:
     """What two sessions must share to share an opened scene: names, settings, and the main file as it lies there now.
 
@@ -276,6 +312,15 @@ def missing_text(problem: str, home: Home) -> str:
         return "the module bpy is not installed beside this Python; pip install 'rendermesh[blender]'"
     last = " / ".join(problem.strip().splitlines()[-3:])[: limits.REASON_CHARS_MAX]
     return f"Blender does not start: {last}"
+
+
+def _hand_over(outbox: Path, folder: Path, log: str) -> None:
+    """Let `outbox` take the place of `folder`, which is empty: one step, on one file system. Raises `RenderFailed`."""
+    try:
+        outbox.rename(folder)
+    except OSError as error:
+        text = f"what the renderer has written cannot be taken over: {error.strerror}"
+        raise RenderFailed(Failure("renderer", text), log=log) from None
 
 
 def _scene(tree: Path, main: str, settings: RenderSettings) -> dict[str, Any]:

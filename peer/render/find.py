@@ -10,7 +10,7 @@ import importlib.util
 import shutil
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, assert_never, get_args
 
@@ -73,7 +73,8 @@ async def find_renderers(texts: Sequence[str], options: BlenderOptions, around: 
                 if one is None:
                     missing.append(f"{choice}: {'; '.join(reasons)}")
                 else:
-                    started.append(one)
+                    renderer, able = one
+                    started.append((renderer, replace(able, sandbox=options.sandbox.level)))
         return Found(await _shelved(started), tuple(missing))
     except BaseException:
         for renderer, _ in started:

@@ -1,7 +1,8 @@
 """Started by its path, as a process of its own: makes itself a well-behaved child of the daemon, then becomes the renderer.
 
 Runs in a fresh interpreter, so that nothing has to run between fork and exec inside the daemon with its threads. One JSON
-argument: `parent` (pid), `niceness`, `memory_bytes` (or null). Then the command to become.
+argument: `parent` (pid), `niceness`, `memory_bytes` (or null), and where wanted `cpus` (their numbers) and `confine`: the
+paths that it may `run`, `read`, `write`, `list` and `use` (devices), nothing else from then on. Then the command to become.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import os
 import sys
 import types
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+UNCONFINED_EXIT = 126
+"""Exit code when it cannot confine itself as told; it has then become nothing."""
 
 
 def lend_names(folder: Path) -> None:
@@ -31,6 +35,9 @@ def prepare(wishes: dict[str, Any]) -> None:
     step_back(niceness=wishes["niceness"])
     with contextlib.suppress(ImportError, OSError, ValueError):
         limit(wishes["memory_bytes"])
+    if wishes.get("cpus"):
+        with contextlib.suppress(AttributeError, OSError):
+            os.sched_setaffinity(0, wishes["cpus"])
 
 
 def limit(memory_bytes: int | None) -> None:
@@ -42,16 +49,43 @@ def limit(memory_bytes: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
 
 
+def confine(places: dict[str, list[str]]) -> None:
+    """Give up root's powers, then everything but these paths, then sockets and the like. Raises `OSError`."""
+    from peer.render import landlock, seccomp
+
+    landlock.give_up_capabilities()
+    landlock.restrict(
+        (
+            (landlock.READ | landlock.EXECUTE, places["run"]),
+            (landlock.READ, places["read"]),
+            (landlock.WRITE, places["write"]),
+            (landlock.READ_DIR, places["list"]),
+            (landlock.USE, places["use"]),
+        )
+    )
+    seccomp.refuse()
+
+
 def main(arguments: list[str]) -> None:
     """Become `arguments[1:]`; exit code 127 when there is no such program."""
     lend_names(Path(__file__).resolve().parent)
-    prepare(json.loads(arguments[0]))
+    wishes = json.loads(arguments[0])
+    prepare(wishes)
+    if wishes.get("confine") is not None:
+        try:
+            confine(wishes["confine"])
+        except OSError as error:
+            _give_up(f"cannot confine itself: {error.strerror}", UNCONFINED_EXIT)
     try:
         os.execvp(arguments[1], arguments[1:])
     except OSError as error:
-        sys.stderr.write(f"cannot start {arguments[1]}: {error.strerror}\n")
-        sys.stderr.flush()
-        os._exit(127)
+        _give_up(f"cannot start {arguments[1]}: {error.strerror}", 127)
+
+
+def _give_up(text: str, code: int) -> NoReturn:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

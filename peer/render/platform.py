@@ -38,11 +38,22 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory of the process that lies in RAM, in bytes; 0 when it is gone."""
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0
+    """Memory of the process and its descendants that lies in RAM, in bytes; 0 when it is gone. A sandbox stands between."""
+    total = 0
+    for process in _tree(pid):
+        with contextlib.suppress(psutil.Error):
+            total += int(process.memory_info().rss)
+    return total
+
+
+def cpu_share(count: int | None, turn: int) -> tuple[int, ...] | None:
+    """The numbers of `count` processors, others with each turn; None where that is all of them, or the platform cannot say."""
+    if count is None or not hasattr(os, "sched_getaffinity"):
+        return None
+    ours = sorted(os.sched_getaffinity(0))
+    if count >= len(ours):
+        return None
+    return tuple(sorted(ours[(turn * count + index) % len(ours)] for index in range(count)))
 
 
 def born_at(pid: int) -> float | None:

@@ -12,7 +12,6 @@ import json
 import os
 import secrets
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from peer.render import platform
 from peer.render.registry import ProcessRegistry
 from peer.render.renderlog import LogReader, classify
 from peer.render.requests import Answer, Progress, Request, Requests
+from peer.render.sandbox import OPEN, Reach, Sandbox, start
 from protocol import limits
 from protocol.jobs.results import Failure, FailureClass
 
@@ -48,7 +48,6 @@ ENVIRONMENT: Final = (
 """Variables of the daemon that a renderer inherits, when they are set. HOME, temporary and cache folders are the peer's own."""
 
 NICENESS: Final = 10
-_LAUNCHER: Final = Path(__file__).with_name("launch.py")
 _PIECE_BYTES: Final = 65_536
 _MARK_WAIT_S: Final = 2.0
 _IDLE_SHARE: Final = 0.005  # less than this share of one core is not work: the driver's own beat costs a fiftieth of it
@@ -59,7 +58,10 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How a process is started. `command` ends where the driver's own arguments begin (`-- commands reports token`)."""
+    """How a process is started. `command` ends where the driver's own arguments begin (`-- commands reports token`).
+
+    Inside `sandbox` it can run what lies in `run`, read what lies in `read`, and write into its own temporary folder and the
+    caches that all renderers of the peer share, nothing else. `cpus` are the processors that it may use (None: all)."""
 
     command: tuple[str, ...]
     environ: Mapping[str, str]
@@ -67,6 +69,10 @@ class Launch:
     registry: ProcessRegistry
     memory_bytes: int | None = None
     stall_s: float = limits.RENDERER_STALL_S
+    sandbox: Sandbox = OPEN
+    run: tuple[Path, ...] = ()
+    read: tuple[Path, ...] = ()
+    cpus: tuple[int, ...] | None = None
 
 
 class DriverProcess:
@@ -80,6 +86,7 @@ class DriverProcess:
         self._launch = launch
         self._token = secrets.token_hex(8)
         self._temporary = launch.scratch / "tmp" / self._token
+        self._outboxes = 0
         self._requests = Requests()
         self._log = LogReader(self._token, self._marked, self._sampled)
         self._verdict: Failure | None = None
@@ -145,19 +152,26 @@ class DriverProcess:
         self._commands.write(line)
         return await request.future
 
+    def outbox(self) -> Path:
+        """A new empty folder that the process can write to; made at once, so that commands keep their order."""
+        self._outboxes += 1
+        folder = self._temporary / "out" / str(self._outboxes)
+        with contextlib.suppress(OSError):  # the driver says what it cannot write to
+            folder.mkdir()
+        return folder
+
     async def stop(self, failure: Failure = Failure("infrastructure", "the renderer was stopped")) -> None:
         """SIGTERM, one second, SIGKILL of the group. Returns when the process is gone and every command has failed."""
         await self._end(failure)
         await self._settle_tasks()
 
     async def _spawn(self) -> None:
-        home = self._launch.scratch / "home"
-        for folder in (home, self._temporary):
+        for folder in (self._temporary / "home", self._temporary / "out", self._launch.scratch / "cache"):
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         command_read, command_write = os.pipe()
         report_read, report_write = os.pipe()
         try:
-            self._process = await self._start_child(command_read, report_write, home)
+            self._process = await self._start_child(command_read, report_write)
         except OSError as error:
             for descriptor in (command_write, report_read):
                 os.close(descriptor)
@@ -168,12 +182,12 @@ class DriverProcess:
         await asyncio.to_thread(self._launch.registry.add, self._process.pid, self._temporary)
         await self._attach(command_write, report_read)
 
-    async def _start_child(self, commands: int, reports: int, home: Path) -> asyncio.subprocess.Process:
-        wishes = {"parent": os.getpid(), "niceness": NICENESS, "memory_bytes": self._launch.memory_bytes}
-        launcher = (sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(wishes))
+    async def _start_child(self, commands: int, reports: int) -> asyncio.subprocess.Process:
+        launch, cache = self._launch, self._launch.scratch / "cache"
+        reach = Reach(run=launch.run, read=launch.read, write=(self._temporary, cache), graphics=True)
+        wishes = {"niceness": NICENESS, "memory_bytes": launch.memory_bytes, "cpus": launch.cpus}
         return await asyncio.create_subprocess_exec(
-            *launcher,
-            *self._launch.command,
+            *start(launch.sandbox, reach, launch.command, **wishes),
             "--",
             str(commands),
             str(reports),
@@ -181,7 +195,12 @@ class DriverProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=environment(self._launch.environ, home=home, temporary=self._temporary),
+            env=environment(
+                {**launch.environ, **launch.sandbox.variables()},
+                home=self._temporary / "home",
+                temporary=self._temporary,
+                cache=cache,
+            ),
             cwd=self._temporary,
             pass_fds=(commands, reports),
             start_new_session=True,
@@ -294,7 +313,7 @@ class DriverProcess:
     async def _wait(self, reading: list[asyncio.Task[None]]) -> None:
         """See the process end, whatever of, take its last words, and fail what was under way."""
         assert self._process is not None, "waits for it"
-        returncode = await self._process.wait()
+        returncode = self._launch.sandbox.returncode(await self._process.wait())
         platform.signal_group(self._process.pid, kill=True)
         await asyncio.wait(reading, timeout=limits.RENDERER_TERM_S)
         words = self._log.rest()
@@ -358,13 +377,16 @@ class DriverProcess:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def environment(daemon: Mapping[str, str], *, home: Path, temporary: Path) -> dict[str, str]:
-    """The variables of a renderer: the allowed ones of `daemon`, and folders of the peer's own."""
+def environment(daemon: Mapping[str, str], *, home: Path, temporary: Path, cache: Path) -> dict[str, str]:
+    """The variables of a renderer: the allowed ones of `daemon`, and folders of the peer's own.
+
+    `cache` outlives the process: compiled kernels and shaders take minutes to make."""
     allowed = {name: daemon[name] for name in ENVIRONMENT if name in daemon}
     own = {
         "HOME": home,
         "XDG_CONFIG_HOME": home / ".config",
-        "XDG_CACHE_HOME": home / ".cache",
+        "XDG_CACHE_HOME": cache,
+        "CUDA_CACHE_PATH": cache / "cuda",
         "TMPDIR": temporary,
         "TEMP": temporary,
         "TMP": temporary,

@@ -20,6 +20,7 @@ import structlog
 
 import peer
 from peer.ports import RenderFailed, ReportedFile, VerifiedFile
+from peer.render.sandbox import OPEN, Reach, Sandbox, interpreter, start
 from protocol import limits
 from protocol.ids import is_hex
 from protocol.jobs.results import Failure, recordable
@@ -39,10 +40,14 @@ class _Died(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VerifierOptions:
-    """`children` decode at the same time; `wall_s_max` is the longest that one file may take, in seconds."""
+    """`children` decode at the same time; `wall_s_max` is the longest that one file may take, in seconds.
+
+    Inside `sandbox` they read files below the folders `read` and write none."""
 
     children: int = 1
     wall_s_max: float = limits.VERIFY_WALL_S_MAX
+    sandbox: Sandbox = OPEN
+    read: tuple[Path, ...] = ()
 
 
 class ChildVerifier:
@@ -58,7 +63,7 @@ class ChildVerifier:
             raise ValueError("a verifier needs at least one child")
         self._options = options
         self._idle: asyncio.LifoQueue[_Child] = asyncio.LifoQueue()
-        self._children = [_Child() for _ in range(options.children)]
+        self._children = [_Child(options) for _ in range(options.children)]
         for child in self._children:
             self._idle.put_nowait(child)
 
@@ -109,7 +114,8 @@ class ChildVerifier:
 class _Child:
     """One child process, or none yet. `ask` starts it; an `ask` that does not end well leaves none behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: VerifierOptions) -> None:
+        self._options = options
         self._process: asyncio.subprocess.Process | None = None
         self._count = 0
 
@@ -146,7 +152,7 @@ class _Child:
 
     async def _begin(self) -> None:
         """Start the process and hear its greeting. What goes wrong here is no fault of the file."""
-        self._process = await _start()
+        self._process = await _start(self._options)
         try:
             async with asyncio.timeout(limits.VERIFY_START_S_MAX):
                 hello = await self._read()
@@ -179,7 +185,7 @@ class _Child:
     async def _how(self) -> str:
         """How the process ended; its pipe is closed, so it is ending."""
         assert self._process is not None
-        code = await self._process.wait()
+        code = self._options.sandbox.returncode(await self._process.wait())
         if code >= 0:
             return f"exit code {code}"
         with contextlib.suppress(ValueError):
@@ -201,12 +207,17 @@ class _Child:
             await process.stdin.wait_closed()
 
 
-async def _start() -> asyncio.subprocess.Process:
+async def _start(options: VerifierOptions) -> asyncio.subprocess.Process:
     """A child with an environment of our own: no library of somebody's choice gets into it."""
+    code = (_ROOT / "peer", _ROOT / "protocol")
+    command: tuple[str, ...] = (sys.executable, "-P", "-X", "utf8", "-m", _MODULE)
+    if options.sandbox.level == "none":
+        command = (*command, str(os.getpid()))
+    else:  # there the launcher sees to it that it ends with this process
+        command = start(options.sandbox, Reach(run=(*interpreter(), *code), read=options.read, list=(_ROOT,)), (*command, "0"))
     try:
         return await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-P", "-X", "utf8", "-m", _MODULE, str(os.getpid())),
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

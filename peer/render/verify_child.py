@@ -359,8 +359,9 @@ def _prepare() -> str:
 
 
 def main(parent_pid: int) -> int:
-    """The child's life: limit itself, say that it is ready, answer until the pipe closes."""
-    die_with(parent_pid)
+    """The child's life: limit itself, say that it is ready, answer until the pipe closes. Parent 0: somebody else watches."""
+    if parent_pid:
+        die_with(parent_pid)
     step_back(niceness=_NICENESS)
     requests, answers = _private_pipes()
     try:

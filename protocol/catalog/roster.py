@@ -77,7 +77,7 @@ class Roster:
             labels=dict(card.labels),
             capabilities=tuple(
                 {"renderer": c.renderer, "version": c.version, "build": c.build, "home": c.home,
-                 "engines": list(c.engines), "devices": list(c.devices), "oidn": c.oidn}
+                 "engines": list(c.engines), "devices": list(c.devices), "oidn": c.oidn, "sandbox": c.sandbox}
                 for c in card.capabilities
             ),
             checks=tuple({"name": c.name, "status": c.status, "output": c.output} for c in card.checks),

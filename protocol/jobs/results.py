@@ -88,7 +88,8 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What one renderer on one peer can do, found by trying it. `version` is major.minor.patch."""
+    """What one renderer on one peer can do, found by trying it. `version` is major.minor.patch; `sandbox` the level at which
+    scenes are confined (see `protocol.jobs.sandboxes`; any other word means none)."""
 
     renderer: str
     version: str
@@ -97,3 +98,4 @@ class Capabilities:
     engines: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
     oidn: bool = False
+    sandbox: str = "none"

@@ -15,6 +15,7 @@ from protocol import limits
 from protocol.errors import Invalid, Malformed
 from protocol.jobs.destination import parse_destination
 from protocol.jobs.frames import check_frames
+from protocol.jobs.sandboxes import Demand
 
 Engine = Literal["CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH"]
 Format = Literal["PNG", "JPEG", "TIFF", "WEBP", "OPEN_EXR", "OPEN_EXR_MULTILAYER"]
@@ -36,6 +37,7 @@ class JobSpec(BaseModel):
     camera: str | None = Field(None, max_length=256)
     engine: Engine | None = None
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    sandbox: Demand = Field("any", description="The least sandbox that a peer must have: landlock, bwrap, or any, even none")
     blender: str | None = Field(None, pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$", description="Blender version, major.minor")
     samples: int | None = Field(None, ge=1, le=65_536)
     resolution: str | None = Field(
@@ -47,7 +49,9 @@ class JobSpec(BaseModel):
     quality: int | None = Field(None, ge=0, le=100)
     output: str = Field("{job}_{frame:04d}", max_length=200)
     destination: str | None = Field(
-        None, max_length=limits.DESTINATION_CHARS_MAX, description="Where finished frames go besides: ROOT:folder or s3://bucket/folder"
+        None,
+        max_length=limits.DESTINATION_CHARS_MAX,
+        description="Where finished frames go besides: ROOT:folder or s3://bucket/folder",
     )
     max_attempts: int = Field(3, ge=1, le=limits.ATTEMPTS_PER_FRAME_MAX)
     frame_timeout_s: float | None = Field(None, gt=0, le=7 * 86_400)

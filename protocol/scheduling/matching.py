@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from protocol.cards import PeerCard
 from protocol.ids import PeerId
 from protocol.jobs.results import Capabilities
+from protocol.jobs.sandboxes import meets
 from protocol.signals import WorkOpened
 from protocol.views import Reason
 
@@ -60,6 +61,9 @@ def _renderer_gaps(work: WorkOpened, one: Capabilities) -> list[tuple[str, str, 
     if spec.engine is not None and one.engines and _family(spec.engine) not in [_family(engine) for engine in one.engines]:
         text = f"engine {spec.engine} does not work there (it has {', '.join(one.engines)})"
         gaps.append(("no_engine", text, "choose another --engine"))
+    if not meets(one.sandbox, spec.sandbox):
+        text = f"the job demands the sandbox {spec.sandbox}, it has {one.sandbox}"
+        gaps.append(("sandbox", text, "run `peerctl doctor` there, or submit with a weaker --sandbox"))
     if spec.device == "gpu" and not any(device != "cpu" for device in one.devices):
         gaps.append(("no_gpu", "it has no GPU that renders", "submit with device=auto or cpu"))
     return gaps

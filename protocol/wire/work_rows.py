@@ -112,7 +112,7 @@ def _steal_row(one: Steal) -> Row:
 
 
 def _capabilities_row(one: Capabilities) -> Row:
-    return [one.renderer, one.version, one.build, one.home, list(one.engines), list(one.devices), one.oidn]
+    return [one.renderer, one.version, one.build, one.home, list(one.engines), list(one.devices), one.oidn, one.sandbox]
 
 
 def _lease_row(one: Lease) -> Row:
@@ -225,6 +225,7 @@ def _capabilities(value: object) -> Capabilities:
         engines=items(row[4], limits.CAPABILITIES_MAX, _word),
         devices=items(row[5], limits.CAPABILITIES_MAX, _word),
         oidn=flag(row[6]),
+        sandbox=_word(row[7]) if len(row) > 7 else "none",
     )
 
 

@@ -129,9 +129,9 @@ def _works_in(process: psutil.Process, folder: str) -> bool:
 def transient(peer: Peer) -> Iterator[str]:
     """Files of a data folder that an idle peer should not have: attempts, transfers that are no longer needed, scratch."""
     data = peer.data_dir
-    home = data / "scratch" / "home"  # where Blender keeps its caches
+    cache = data / "scratch" / "cache"  # of Blender's compiled kernels
     for path in [*_files(data / "work"), *_files(data / "scratch")]:
-        if not path.is_relative_to(home):
+        if not path.is_relative_to(cache):
             yield f"{peer.name}: {path.relative_to(data)}"
     for path in _files(data / "tmp"):
         digest = path.name.removeprefix("partial-")

@@ -40,6 +40,13 @@ async def works(mesh: Mesh, name: str, arguments: list[str]) -> None:
     await wait_until(lambda: peer.is_ready, READY_S)
 
 
+async def test_a_sandbox_that_does_not_work_ends_with_2_and_what_would_help(mesh):
+    peer = mesh.prepare("peer", "--sandbox", "bwrap")
+    peer.environment = {**peer.environment, "PATH": "/nowhere"}
+    text = await refused(peer)
+    assert "--sandbox bwrap does not work here: bwrap: it is not installed (as root: apt-get install -y bubblewrap)" in text
+
+
 async def test_a_taken_port_ends_with_2_and_a_line_that_works(mesh):
     first = await mesh.start("first")
     second = mesh.prepare("second", "--port", str(first.port))

@@ -162,10 +162,11 @@ async def test_a_blender_that_was_repaired_is_found_without_a_restart(
     real = shutil.which("blender")
     if real is None:
         pytest.skip("there is no Blender on PATH")
-    program = tmp_path / "blender"
+    program = tmp_path / "blender" / "blender"
+    program.parent.mkdir()  # a folder of its own: what lies around a program is shown to it
 
     def install(*lines: str) -> None:
-        fresh = tmp_path / "fresh"
+        fresh = program.with_name("fresh")
         fresh.write_text("\n".join(("#!/bin/sh", *lines)))
         fresh.chmod(0o700)
         fresh.replace(program)

@@ -44,6 +44,13 @@ def test_fields_of_a_newer_version_are_ignored():
     assert card_from_bytes(msgpack.packb([*row, "new"])) == FULL
 
 
+def test_a_renderer_of_an_older_peer_has_no_sandbox():
+    confined = replace(BLENDER, sandbox="bwrap")
+    row = capabilities_to_row(confined)
+    assert capabilities_from_row(row) == confined
+    assert capabilities_from_row(row[:7]) == replace(BLENDER, sandbox="none")
+
+
 @given(st.binary(max_size=300))
 def test_garbage_is_malformed(data: bytes):
     with pytest.raises(Malformed):

@@ -57,6 +57,22 @@ def test_without_any_renderer_a_peer_only_serves(monkeypatch: pytest.MonkeyPatch
     assert "renders nothing" in found[-1].text
 
 
+def test_the_sandbox_is_found_by_trying_it(tmp_path: Path) -> None:
+    found = diagnosis.sandbox(tmp_path / "not" / "yet")
+    assert found.text.partition(":")[0] in ("bwrap", "landlock", "none")
+    assert (found.result == "ok") is (not found.text.startswith("none"))
+
+
+def test_without_a_sandbox_each_missing_thing_has_a_line_that_mends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = '{"level": "none", "why": [["bwrap: not installed", "apt-get install"], ["landlock: off", "switch it on"]]}'
+    monkeypatch.setattr(diagnosis, "_run", lambda _: diagnosis._Said(said, ""))
+    found = diagnosis.sandbox(tmp_path)
+    assert (found.result, found.text) == ("warn", "none: bwrap: not installed; landlock: off")
+    assert found.remedy == "apt-get install; or switch it on"
+    monkeypatch.setattr(diagnosis, "_run", lambda _: diagnosis._Said("", "Permission denied"))
+    assert "Permission denied" in diagnosis.sandbox(tmp_path).text
+
+
 def test_the_data_folder(tmp_path: Path) -> None:
     assert data_folder(tmp_path).result == "ok"
     assert "a peer will make it" in data_folder(tmp_path / "not" / "yet").text
@@ -110,4 +126,4 @@ def test_a_named_peer_that_is_gone_is_a_failure_and_a_default_one_is_not(monkeyp
 def test_all_is_looked_at(peer: FakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(diagnosis, "renderers", lambda: iter(()))
     names = [finding.name for finding in examine(Invocation(hosts=(peer.url,)))]
-    assert names == ["python", "data folder", "disk", "open files", "peer", "clock"]
+    assert names == ["python", "sandbox", "data folder", "disk", "open files", "peer", "clock"]

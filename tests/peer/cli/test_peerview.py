@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from peer.cli.peerview import COLUMNS, FIELDS, checks_text, idle_because, mesh_word, renderers_text
+from peer.cli.peerview import COLUMNS, FIELDS, checks_text, idle_because, mesh_word, renderers_text, sandbox_text
 
 
 def peer(**more: Any) -> dict[str, Any]:
@@ -46,6 +46,12 @@ def test_renderers_are_named_once() -> None:
     assert renderers_text({"capabilities": rows}) == "blender 5.0.1, null"
     assert renderers_text({"capabilities": {"renderers": rows}}) == "blender 5.0.1, null"
     assert renderers_text({}) == "none"
+
+
+def test_the_weakest_sandbox_of_a_peer_is_told() -> None:
+    assert sandbox_text({"capabilities": [{"sandbox": "bwrap"}, {"sandbox": "landlock"}]}) == "landlock"
+    assert sandbox_text({"capabilities": [{"renderer": "blender"}]}) == "none"  # an older peer
+    assert sandbox_text({}) == ""
 
 
 def test_a_peer_with_nothing_in_it_is_shown() -> None:

@@ -77,3 +77,21 @@ def test_dies_with_its_parent():
     parent.wait()
     assert parent.stdout.read() == b""
     parent.stdout.close()
+
+
+@linux
+def test_it_keeps_to_the_processors_that_it_was_given():
+    [first, *_] = sorted(os.sched_getaffinity(0))
+    done = run([sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], cpus=[first])
+    assert done.stdout == f"{{{first}}}\n"
+
+
+@linux
+def test_it_becomes_nothing_when_it_cannot_confine_itself():
+    arguments = [wishes(confine={"run": ["/"], "read": [], "write": [], "list": [], "use": []}), "echo", "began"]
+    code = "import json, sys\nfrom peer.render import landlock, launch\nlandlock.version = lambda: 0\n"
+    code += "launch.lend_names = lambda _: None\nlaunch.main(json.loads(sys.argv[1]))"
+    command = [sys.executable, "-c", code, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(LAUNCH).parents[2])
+    assert (done.returncode, done.stdout) == (launch.UNCONFINED_EXIT, "")
+    assert "cannot confine itself: the kernel has no Landlock" in done.stderr

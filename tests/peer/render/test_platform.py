@@ -62,3 +62,11 @@ def test_a_signal_to_nobody_is_harmless():
 def test_kills_for_memory_are_counted_where_the_kernel_says_so():
     assert platform.out_of_memory_kills() >= 0
     assert platform.born_at(os.getpid()) == platform.born_at(os.getpid())
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this platform does not bind processes to processors")
+def test_processors_are_shared_in_turns(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 2, 4, 6, 8})
+    assert [platform.cpu_share(2, turn) for turn in range(3)] == [(0, 2), (4, 6), (0, 8)]
+    assert platform.cpu_share(None, 1) is None
+    assert platform.cpu_share(5, 1) is None

@@ -165,10 +165,13 @@ async def test_no_renderer_survives_its_daemon(daemon, tmp_path):
 
 
 async def test_the_environment_is_an_allow_list(tmp_path):
-    seen = environment({"PATH": "/bin", "OCIO": "x", "LANG": "C", "HOME": "/root"}, home=tmp_path, temporary=tmp_path / "t")
+    seen = environment(
+        {"PATH": "/bin", "OCIO": "x", "LANG": "C", "HOME": "/root"}, home=tmp_path, temporary=tmp_path / "t", cache=tmp_path / "c"
+    )
     assert seen["PATH"] == "/bin"
     assert seen["HOME"] == str(tmp_path)
     assert seen["TMPDIR"] == str(tmp_path / "t")
+    assert seen["XDG_CACHE_HOME"] == str(tmp_path / "c")
     assert "OCIO" not in seen
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from peer.ports import RenderFailed, ReportedFile, VerifiedFile, Verifier
 from peer.render import verify
+from peer.render.sandbox import find_sandbox
 from peer.render.verify import ChildVerifier, VerifierOptions
 from peer.render.verify_child import pixel_hash
 from protocol import limits
@@ -292,3 +293,24 @@ async def test_the_child_dies_with_the_daemon(tmp_path):
 def test_a_pool_has_at_least_one_child():
     with pytest.raises(ValueError, match="at least one"):
         ChildVerifier(VerifierOptions(children=0))
+
+
+@pytest.mark.sandbox
+@pytest.mark.parametrize("level", ["bwrap", "landlock"])
+async def test_a_confined_child_decodes_what_it_may_read_and_sees_nothing_else(tmp_path, level):
+    for name in ("data", "data/work", "data/other"):
+        (tmp_path / name).mkdir()
+    sandbox = await find_sandbox(level, tmp_path / "data", None)
+    if sandbox.level != level:
+        pytest.skip(f"no {level} here: {sandbox.why}")
+    inside, outside = picture(tmp_path / "data" / "work"), picture(tmp_path / "data" / "other")
+    anywhere = VerifierOptions(sandbox=sandbox, read=(Path("/"), tmp_path / "data" / "work"))
+    confined = ChildVerifier(VerifierOptions(sandbox=sandbox, read=(tmp_path / "data" / "work",)))
+    judge = ChildVerifier(anywhere)
+    try:
+        assert [one.pixel_hash for one in await confined.verify([inside])] == [pixel_hash(inside.path)]
+        assert (await refusal(confined, outside)).split(": ")[1] in ("does not exist", "cannot be read")
+        assert len(await judge.verify([inside, picture(tmp_path)])) == 2
+    finally:
+        await confined.close()
+        await judge.close()

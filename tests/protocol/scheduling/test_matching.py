@@ -26,6 +26,7 @@ def test_a_peer_with_the_right_renderer_fits():
         (replace(SCENE_JOB, blender="4.2"), ANNA, card(), "blender_version"),
         (replace(SCENE_JOB, spec=spec(renderer="blender", engine="BLENDER_WORKBENCH")), ANNA, card(), "no_engine"),
         (replace(SCENE_JOB, spec=spec(renderer="blender", device="gpu")), ANNA, card(), "no_gpu"),
+        (replace(SCENE_JOB, spec=spec(renderer="blender", sandbox="landlock")), ANNA, card(), "sandbox"),
         (replace(SCENE_JOB, only_on=BEN), ANNA, card(), "other_peer_asked"),
         (SCENE_JOB, ANNA, card(draining=True), "draining"),
         (SCENE_JOB, ANNA, card(checks=(CRITICAL,)), "critical"),
@@ -51,3 +52,12 @@ def test_eevee_has_two_names_and_is_one_engine():
 def test_a_gpu_is_any_device_but_the_processor():
     gpu = replace(BLENDER, devices=("cpu", "OPTIX: card"))
     assert fitting(replace(SCENE_JOB, spec=spec(renderer="blender", device="gpu")), (BLENDER, gpu)) == gpu
+
+
+def test_a_sandbox_that_is_stronger_than_demanded_fits_and_the_reason_names_both_levels():
+    landlock, bwrap = (replace(BLENDER, sandbox=level) for level in ("landlock", "bwrap"))
+    wanted = replace(SCENE_JOB, spec=spec(renderer="blender", sandbox="bwrap"))
+    assert fitting(wanted, (BLENDER, landlock, bwrap)) == bwrap
+    (reason,) = unmet(wanted, ANNA, card(capabilities=(landlock,)))
+    assert "demands the sandbox bwrap, it has landlock" in reason.text
+    assert "peerctl doctor" in reason.remedy

@@ -110,7 +110,8 @@ inspections = st.builds(
     error=st.none() | failures,
     notes=few(texts(9)),
 )
-capabilities = st.builds(Capabilities, texts(9), texts(9), texts(9), texts(9), few(texts(9)), few(texts(9)), st.booleans())
+words = texts(9)
+capabilities = st.builds(Capabilities, words, words, words, words, few(words), few(words), st.booleans(), words)
 bodies = st.one_of(
     st.builds(Owner, fences),
     st.builds(ReplicaSet, fences, epochs, st.lists(peers, max_size=3, unique=True).map(tuple)),
