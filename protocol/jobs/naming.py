@@ -61,12 +61,17 @@ def output_name(template: str, *, job: JobId, name: str, frame: int, output: Out
 
 
 def output_names(template: str, *, job: JobId, name: str, frame: int, outputs: tuple[Output, ...]) -> list[str]:
-    """Names of all outputs of a frame, main first, every one different."""
+    """Names of all outputs of a frame, main first, every one different, also where a file system ignores case."""
     names: list[str] = []
+    taken: set[str] = set()
     for index, output in enumerate(outputs):
         made = output_name(template, job=job, name=name, frame=frame, output=output, main=index == 0)
-        path = PurePosixPath(made)
-        names.append(made if made not in names else str(path.with_name(f"{path.stem}.{index}{path.suffix}")))
+        path, number = PurePosixPath(made), index
+        while made.casefold() in taken:
+            made = str(path.with_name(f"{path.stem}.{number}{path.suffix}"))
+            number += len(outputs)
+        taken.add(made.casefold())
+        names.append(made)
     return names
 
 
