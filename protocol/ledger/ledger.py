@@ -31,6 +31,7 @@ from protocol.signals import (
     DeliveryWaits,
     FrameCommitted,
     FramesDelivered,
+    MemberForgotten,
     PeerChanged,
     Publish,
     SceneInspected,
@@ -78,6 +79,9 @@ class Ledger(Ownership):
                 return self._bytes_lost(digest)
             case PeerChanged():
                 return self._peer(event, now)
+            case MemberForgotten(peer):
+                self._drop_peer(peer)
+                return []
             case SummaryChanged(job, seen):
                 return self._summary(job, seen, now)
             case WorkProgress():
@@ -293,6 +297,7 @@ class Ledger(Ownership):
         self._keeper.forget(job)
         self._recovery.forget(job)
         self._succession.forget(job)
+        self._sweep()
         if accepted is not None and self._keys.get((accepted.submitter, accepted.key)) == job:
             del self._keys[accepted.submitter, accepted.key]
         marks = self._deleted.bury(job) if deleted else ()
@@ -323,6 +328,16 @@ class Ledger(Ownership):
             outputs.extend([*self._round(held, now), *self._succeed(held, now)])
         self._wake_rounds(now)
         return outputs
+
+    def _drop_peer(self, peer: PeerId) -> None:
+        """Membership has forgotten it: what it said that it holds is void, as if it came back with nothing."""
+        for held in self._jobs.values():
+            held.copies.forget(peer)
+        self._replicas.forgotten(peer)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        self._replicas.sweep(self._jobs.values(), (view.owner for job, view in self._heard.items() if job in self._jobs))
 
     def _summary(self, job: JobId, seen: JobView | None, now: Now) -> list[Output]:
         """What others say of a job. Of two owners the lesser fence brings the greater everything, and then steps down."""

@@ -5,7 +5,7 @@ Decides from liveness, health and hosts alone. Refuses to know how copies travel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from protocol import limits
@@ -28,12 +28,14 @@ class _Peer:
 
 
 class Replicas:
-    """Everybody who may hold copies. Invariant: this peer is one of them, always useful; `count` is R."""
+    """Everybody who may hold copies. Invariants: this peer is one of them, always useful; `count` is R; whom membership has
+    forgotten is kept only while a job that is held here names it."""
 
     def __init__(self, *, me: PeerId, host: str, run_epoch: int, count: int) -> None:
         self._me = me
         self.count = count
         self._peers: dict[PeerId, _Peer] = {me: _Peer(True, True, host, run_epoch, None, False, fit=True)}
+        self._forgotten: dict[PeerId, None] = {}
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -41,6 +43,7 @@ class Replicas:
     def heard(self, changed: PeerChanged, now: Now) -> bool | None:
         """Take news of a peer. None: nothing that matters; True: it is there in a new run, what it held must be heard anew."""
         known = self._peers.get(changed.peer)
+        self._forgotten.pop(changed.peer, None)
         card = changed.card
         fit = card is None or not (card.critical or card.draining)
         useful = changed.live and (changed.peer == self._me or fit)
@@ -51,6 +54,22 @@ class Replicas:
             changed.live, useful, changed.host, changed.run_epoch, gone, changed.state == "left", changed.live and fit
         )
         return None if unchanged or changed.peer == self._me else fresh
+
+    def forgotten(self, peer: PeerId) -> None:
+        """Membership has forgotten a peer that was down: `sweep` may drop it."""
+        if peer != self._me and peer in self._peers:
+            self._forgotten[peer] = None
+
+    def sweep(self, jobs: Iterable[HeldJob], heard_owners: Iterable[PeerId]) -> None:
+        """Drop the forgotten, except whom one of `jobs` (all that are held here) or what was heard of them names as replica or
+        owner: since when it is gone, and whether it left, decides when it is replaced and succeeded."""
+        if not self._forgotten:
+            return
+        named = {*heard_owners}
+        for held in jobs:
+            named.update((held.owner, *held.fold.replicas, *held.fold.owners))
+        for peer in [peer for peer in self._forgotten if peer not in named]:
+            del self._peers[peer], self._forgotten[peer]
 
     def others(self) -> list[PeerId]:
         """Live peers besides this one that can hold copies."""

@@ -98,7 +98,7 @@ def held(root: object) -> int:
 
 
 def machines(node: Node) -> dict[str, object]:
-    parts = ("swim", "catalog", "roster", "board", "directory", "keyring", "access", "thief", "dispatcher", "delivery")
+    parts = ("swim", "catalog", "roster", "board", "directory", "keyring", "access", "thief", "dispatcher", "delivery", "ledger")
     return {part: getattr(node, part) for part in parts}
 
 

@@ -10,9 +10,9 @@ from protocol.errors import Unavailable
 from protocol.events import BlobLost, BlobsEnded, Booted, ControlAsked, DrainAsked, StreamReceived
 from protocol.ids import AuthorId, PeerId, RequestId
 from protocol.ledger.facts import Body, Closed, FrameEnded, Owner, ReplicaSet, Retried
-from protocol.ledger.ledger import Ledger
+from protocol.ledger.ledger import DELETED_EPOCH, Ledger
 from protocol.records import PutFact
-from protocol.signals import FrameCommitted, Publish, Send, SummaryChanged, WorkClosed, WorkOpened
+from protocol.signals import FrameCommitted, MemberForgotten, Publish, Send, SummaryChanged, WorkClosed, WorkOpened
 from protocol.summaries import summary_from_bytes
 from protocol.wire import work
 from protocol.wire.work import Facts, FactsHeld
@@ -306,3 +306,17 @@ def test_a_replica_with_a_damaged_blob_takes_its_word_back():
     assert sent(book, FactsHeld, ANNA)[-1].safe == ()
     assert book.expect(FetchBlobs).items == ((output(1, ANNA).digest, 100),)
     book.feed(BlobLost(digest("of no job"))).forget()
+
+
+def test_a_peer_that_membership_has_forgotten_is_kept_while_a_job_names_it_and_no_longer():
+    book = begin(None, ANNA, BEN)
+    told = facts(*begun(owner=ANNA))
+    book.feed(StreamReceived(ANNA, Facts(JOB, tuple(told), ((THEIRS, len(told)),), replicate=True)))
+    confirm(book, BEN)
+    book.feed(changed(ANNA, "dead"), changed(BEN, "dead"), MemberForgotten(ANNA), MemberForgotten(BEN))
+    known, job = book.machine._replicas, book.machine._jobs[JOB]
+    assert (known.is_known(ANNA), known.is_known(BEN)) == (True, False)
+    assert list(job.copies.by_peer) == []
+    book.feed(StreamReceived(BEN, work.ForgetJob(JOB, fence(BEN, DELETED_EPOCH))))
+    assert book.machine.fold(JOB) is None
+    assert len(known) == 1

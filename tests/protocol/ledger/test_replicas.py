@@ -140,3 +140,46 @@ def test_a_dead_owner_is_waited_for():
     held.fold.add(facts(Owner(fence(ANNA, 2)), first=5)[0])
     known.heard(changed(ANNA, "dead"), NOW)
     assert known.targets(held) == []
+
+
+def test_whom_membership_has_forgotten_is_dropped_when_no_job_names_it():
+    held, known = owned(ANNA), mesh(ANNA, BEN, CARL)
+    held.fold.add(facts(Owner(fence(CARL, 2)), first=5)[0])
+    for one in (ANNA, BEN, CARL):
+        known.heard(changed(one, "dead"), NOW)
+        known.forgotten(one)
+    known.sweep([held], ())
+    assert [known.is_known(one) for one in (ANNA, BEN, CARL)] == [True, False, True]
+    known.sweep([], (CARL,))
+    assert [known.is_known(one) for one in (ANNA, CARL)] == [False, True], "heard to own a job that is held here"
+    known.sweep([], ())
+    assert len(known) == 1
+    assert known.is_known(ME)
+
+
+def test_a_recorded_replica_that_membership_has_forgotten_stays_recorded_until_it_is_replaced():
+    held, known = owned(ANNA), mesh(ANNA, BEN, CARL)
+    known.heard(changed(ANNA, "dead"), NOW)
+    known.forgotten(ANNA)
+    known.sweep([held], ())
+    sync(held, BEN)
+    assert known.to_record(held, LATER) == (ME, ANNA, BEN), "two of three hold it: nobody is dropped"
+    sync(held, CARL)
+    assert known.to_record(held, LATER) == (ME, BEN, CARL)
+
+
+def test_who_comes_back_after_it_was_forgotten_is_nobody_to_drop():
+    known = mesh(ANNA)
+    known.heard(changed(ANNA, "dead"), NOW)
+    known.forgotten(ANNA)
+    assert known.heard(changed(ANNA, run_epoch=2), NOW) is True
+    known.sweep([], ())
+    assert known.is_live(ANNA)
+
+
+def test_this_peer_itself_and_the_unknown_are_never_forgotten():
+    known = mesh()
+    known.forgotten(ME)
+    known.forgotten(ANNA)
+    known.sweep([], ())
+    assert known.is_live(ME)
