@@ -12,6 +12,7 @@ from peer.eventlog import EventLog
 from peer.ports import Blobs, Corrupt, StoreBroken, StoreFull
 from peer.telemetry.notices import NoticeMetrics
 from peer.workshop import Workshop
+from protocol import limits
 from protocol.effects import (
     BelieveSalt,
     Deliver,
@@ -59,6 +60,12 @@ class Fetcher(Protocol):
     async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None: ...
 
 
+class ManyFetcher(Fetcher, Protocol):
+    """One that knows a short cut for many small blobs."""
+
+    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> None: ...
+
+
 class Deliveries(Protocol):
     """See `peer.delivery.Delivery`."""
 
@@ -81,7 +88,7 @@ class PeerHands:
     """Satisfies `peer.engine.Hands`. Invariant: every fetch comes back as one `BlobsEnded`."""
 
     def __init__(
-        self, *, datagrams: Datagrams, streams: Streams, fetcher: Fetcher, blobs: Blobs, workshop: Workshop,
+        self, *, datagrams: Datagrams, streams: Streams, fetcher: ManyFetcher, blobs: Blobs, workshop: Workshop,
         probes: Probes, keys: Keys, delivery: Deliveries, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
         store_changed: Callable[[Exception | None], None], wall_ms: Callable[[], int],
         noticed: Callable[[Notice], None] = lambda _: None,
@@ -180,6 +187,7 @@ class PeerHands:
         self._tell(BlobsEnded(effect.ticket, error))
 
     async def _bring(self, effect: FetchBlobs) -> None:
+        await self._bring_small(effect)
         free = asyncio.Semaphore(FETCHES_PER_TICKET)
 
         async def one(digest: Digest, size: int) -> None:
@@ -190,6 +198,13 @@ class PeerHands:
         async with asyncio.TaskGroup() as group:
             for digest, size in effect.items:
                 _ = group.create_task(one(digest, size))
+
+    async def _bring_small(self, effect: FetchBlobs) -> None:
+        """A scene may have thousands of small files, which come together; the others, and what is left, one by one."""
+        small = [item for item in dict(effect.items).items() if item[1] <= limits.SMALL_FILE_BYTES_MAX]
+        missing = [item for item in small if not await self._blobs.has(item[0])]
+        if len(missing) >= limits.SMALL_FETCHES_MIN:
+            await self._fetcher.fetch_small(missing, effect.holders)
 
     async def close(self) -> None:
         """Stop what is being fetched; the engine is gone already."""

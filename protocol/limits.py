@@ -106,6 +106,10 @@ BLOB_GRACE_S: Final = 600.0  # a blob that just arrived waits this long for its 
 PARTIALS_KEPT_MAX: Final = 64
 HASH_PIECE_BYTES: Final = 2**20
 STORE_THREADS_MAX: Final = 4
+SMALL_FILE_BYTES_MAX: Final = 64 * 1024  # files up to this are taken in, and asked for between peers, many at a time
+SMALL_FILES_MAX: Final = 2_000  # at a time,
+SMALL_FILES_BYTES_MAX: Final = 8 * 2**20  # and bytes of them
+SMALL_FILE_THREADS: Final = 8  # whose fsyncs wait for the disk together
 
 # Mesh port and datagrams (peer/net)
 MESSAGES_PER_POST_MAX: Final = 1_000
@@ -124,6 +128,8 @@ MESH_SHUTDOWN_S: Final = 2.0
 MESH_BACKLOG: Final = 512
 DATAGRAM_SOCKET_BYTES: Final = 2**20
 FETCHES_AT_ONCE_MAX: Final = 4
+SMALL_FETCHES_AT_ONCE: Final = 8
+SMALL_FETCHES_MIN: Final = 16  # fewer small blobs than this are fetched like large ones
 FETCH_STALL_S: Final = 20.0
 HOLDERS_PER_FETCH_MAX: Final = 256
 FETCH_TRIES_PER_HOLDER_MAX: Final = 3

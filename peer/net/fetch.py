@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from peer.net.meshclient import TransferFailed
+from peer.net.smallblobs import bring
 from peer.ports import Blobs, BlobWriter, Corrupt, StoreFull
 from protocol.errors import Unavailable
 from protocol.ids import Address, Digest, PeerId
@@ -113,6 +114,14 @@ class BlobFetcher:
             flight.waiters -= 1
             if not flight.waiters and not flight.task.done():
                 await self._end(flight)
+
+    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> None:
+        """Bring many small blobs from the first holder the quick way. What is still not here afterwards is to be fetched.
+
+        Raises what the store raises (`StoreFull`, `StoreBroken`)."""
+        place = next(((peer, address) for peer in holders if (address := self._addresses(peer)) is not None), None)
+        if place is not None and not self._closed:
+            await bring(self._source, self._blobs, *place, items)
 
     async def close(self) -> None:
         """Stop every transfer; partial files stay for a later resume."""

@@ -53,8 +53,10 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def place_no_replace(source: Path, target: Path) -> bool:
+def place_no_replace(source: Path, target: Path, *, sync: bool = True) -> bool:
     """Give `source`'s bytes the name `target`, durably, unless it exists; False then. `source` keeps its name.
+
+    Without `sync` the name is durable only after `sync_folder`.
 
     Where hard links are missing the file is renamed instead (`source` is gone then): no-replace is only a check there,
     which is enough because one process holds the folder's lock. `OSError` with EXDEV: another file system, copy first.
@@ -69,7 +71,8 @@ def place_no_replace(source: Path, target: Path) -> bool:
         if target.exists():
             return False
         source.rename(target)
-    sync_folder(target.parent)
+    if sync:
+        sync_folder(target.parent)
     return True
 
 

@@ -50,7 +50,7 @@ class Incoming:
             try:
                 self._check_length(len(chunk))
                 with disk_faults("store a file"):
-                    _write_all(self._handle, chunk)
+                    write_all(self._handle, chunk)
             except BaseException:
                 self._discard()
                 raise
@@ -122,7 +122,8 @@ def _is_unusable(path: Path, size: int | None) -> bool:
     return status.st_nlink > 1 or (size is not None and status.st_size > size)
 
 
-def _write_all(handle: int, chunk: bytes) -> None:
+def write_all(handle: int, chunk: bytes) -> None:
+    """Write to the end, however small the steps."""
     rest = memoryview(chunk)
     while rest:
         rest = rest[os.write(handle, rest) :]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
@@ -30,6 +30,15 @@ async def uninterrupted(work: Awaitable[ResultT]) -> ResultT:
     if not task.cancelled():
         task.exception()  # seen: the caller that wanted to know is gone
     raise cancelled
+
+
+async def all_of(works: Sequence[Awaitable[ResultT]]) -> list[ResultT]:
+    """Await all of them, to the end of the last; then their results, or the first one's error."""
+    outcomes = await asyncio.gather(*works, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
 
 
 class Threads:

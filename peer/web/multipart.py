@@ -66,18 +66,26 @@ class Form:
         except UnicodeDecodeError:
             raise wrong_fields([{"field": part.name, "message": "not UTF-8"}]) from None
 
-    async def blob(self, part: Part) -> tuple[Digest, int]:
-        """Stream a file into the store. Raises `StoreFull`, `Refused`; then nothing of it stays."""
+    async def file(self, part: Part) -> bytes | tuple[Digest, int]:
+        """Stream a file into the store, or give a small one back for `take_many`. Raises `StoreFull`, `Refused`; then nothing
+        of it stays."""
+        held = bytearray()
+        while chunk := await self._chunk(part):
+            held += chunk
+            if len(held) > limits.SMALL_FILE_BYTES_MAX:
+                return await self._blob(part, held)
+        return bytes(held)
+
+    async def _blob(self, part: Part, held: bytearray) -> tuple[Digest, int]:
         writer = await self._site.blobs.writer()
         try:
-            await self._pour(part, writer)
+            await self._pour(part, writer, held)
             return await writer.finish()
         except BaseException:
             await writer.abort(keep=False)
             raise
 
-    async def _pour(self, part: Part, writer: BlobWriter) -> None:
-        held = bytearray()
+    async def _pour(self, part: Part, writer: BlobWriter, held: bytearray) -> None:
         while chunk := await self._chunk(part):
             held += chunk
             if len(held) >= self._chunk_bytes:

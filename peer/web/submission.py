@@ -25,6 +25,7 @@ from peer.web.requests import nearest, parse_object, read_object, validated
 from peer.web.shapes import accepted_json
 from peer.web.shared import take_in
 from peer.web.site import Site, site_of
+from peer.web.smallfiles import SmallFiles
 from protocol import limits
 from protocol.errors import Invalid, NotFound, Unavailable
 from protocol.ids import Digest
@@ -160,9 +161,11 @@ def accepted(submitted: Submitted) -> web.Response:
 
 async def _from_form(request: web.Request) -> tuple[JobSpec, Manifest]:
     form, received = open_form(request), _Received()
+    small = SmallFiles(site_of(request).blobs, received.files)
     async with aclosing(form.parts()) as parts:
         async for part in parts:
-            await _take(form, part, received)
+            await _take(form, part, received, small)
+    await small.settle()
     spec = parse_fields(received.fields, received.labels)
     if received.scene is None:
         if received.files:
@@ -171,10 +174,10 @@ async def _from_form(request: web.Request) -> tuple[JobSpec, Manifest]:
     return spec, make_manifest(received.scene, received.files)
 
 
-async def _take(form: Form, part: Part, received: _Received) -> None:
+async def _take(form: Form, part: Part, received: _Received, small: SmallFiles) -> None:
     match part.name:
         case "scene" | "asset":
-            await _take_file(form, part, received)
+            await _take_file(form, part, received, small)
         case "label":
             received.labels.append(await form.text(part))
             if len(received.labels) > limits.LABELS_PER_JOB_MAX:
@@ -189,10 +192,10 @@ async def _take(form: Form, part: Part, received: _Received) -> None:
             raise wrong_fields([{"field": name[:80], "message": message}], code="unknown_field")
 
 
-async def _take_file(form: Form, part: Part, received: _Received) -> None:
+async def _take_file(form: Form, part: Part, received: _Received, small: SmallFiles) -> None:
     if not part.filename:
         raise wrong_fields([{"field": part.name, "message": f"must be a file: curl -F {part.name}=@FILE"}])
-    if len(received.files) >= limits.FILES_PER_MANIFEST_MAX:
+    if len(received.files) + len(small) >= limits.FILES_PER_MANIFEST_MAX:
         raise wrong_fields([{"field": part.name, "message": f"at most {limits.FILES_PER_MANIFEST_MAX:,} files"}])
     if part.name == "scene":
         if received.scene is not None:
@@ -203,8 +206,11 @@ async def _take_file(form: Form, part: Part, received: _Received) -> None:
     if name in received.names:
         raise Invalid("bad_manifest", f"the file name {name!r} was sent twice; names below the scene's folder must differ")
     received.names.add(name)
-    digest, size = await form.blob(part)
-    received.files.append(ManifestEntry(name, digest, size))
+    match await form.file(part):
+        case bytes(data):
+            await small.add(name, data)
+        case (digest, size):
+            received.files.append(ManifestEntry(name, digest, size))
 
 
 async def _from_json(request: web.Request, site: Site) -> tuple[JobSpec, Manifest]:

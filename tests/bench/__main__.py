@@ -23,6 +23,7 @@ BENCHES: Final = {
     "door": "a closed mesh asked for every route without a key, with wrong ones and with too low a role, while it renders",
     "takeover": "the owner of a running job killed with -9, 20 times: when its heir is shown, and when work is stolen again",
     "million": "memory of an owner and a replica of a job of a million frames, and how long a look at it takes",
+    "many": "10,000 small files in one submission, beside two copies of them by cp with fsync",
     "blobs": "memory of two daemons while a 2 GB scene is uploaded to one and fetched by the other",
 }
 

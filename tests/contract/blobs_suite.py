@@ -47,6 +47,16 @@ class BlobsSuite:
         assert await blobs.size(digest) == len(data)
         assert await got(blobs, digest) == data
 
+    async def test_many_small_files_are_taken_at_once(self, blobs: Blobs):
+        held = await put(blobs, b"here before")
+        contents = [b"", b"here before", *(b"%d" % number for number in range(600)), b"7"]
+        taken = await blobs.take_many(contents)
+        assert taken == [(digest_of(data), len(data)) for data in contents]
+        assert held == taken[1][0]
+        for digest, data in zip([digest for digest, _ in taken], contents, strict=True):
+            assert await got(blobs, digest) == data
+        assert await blobs.take_many([]) == []
+
     async def test_a_blob_that_is_not_here(self, blobs: Blobs):
         digest = digest_of(b"nowhere")
         assert not await blobs.has(digest)

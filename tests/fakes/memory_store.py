@@ -130,6 +130,10 @@ class MemoryBlobs:
         path.chmod(0o444)
         return self.add(data), len(data)
 
+    async def take_many(self, contents: Sequence[bytes]) -> list[tuple[Digest, int]]:
+        self.room(sum(map(len, contents)))
+        return [(self.add(data), len(data)) for data in contents]
+
     async def pin(self, owner: str, digests: Sequence[Digest]) -> None:
         self.pins.setdefault(owner, set()).update(digests)
 

@@ -17,6 +17,7 @@ from peer.ports import Corrupt, StoreBroken, StoreFull
 from peer.telemetry.metrics import Metrics
 from peer.telemetry.notices import NoticeMetrics
 from peer.workshop import Workshop
+from protocol import limits
 from protocol.effects import BelieveSalt, FetchBlobs, Inspect, Notice, Render, SendDatagram, SendStream, StopTask, Verify
 from protocol.errors import Unavailable
 from protocol.events import BlobsEnded, Event
@@ -51,8 +52,14 @@ class Fetcher:
     held: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[tuple[Digest, int, Sequence[PeerId]]] = field(default_factory=list)
     pins_seen: list[dict[str, set[Digest]]] = field(default_factory=list)
+    small: list[list[tuple[Digest, int]]] = field(default_factory=list)
     at_once: int = 0
     at_once_max: int = 0
+
+    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> None:
+        self.small.append(list(items))
+        for digest, _ in items[:-1]:  # one is left for `fetch`
+            self.blobs.add(self.there[digest])
 
     async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None:
         self.asked.append((digest, size, holders))
@@ -168,6 +175,20 @@ async def test_what_is_fetched_is_here_when_its_event_comes(bench: Bench):
     assert bench.fetcher.asked[0][2] == (PEER,)
 
 
+async def test_many_small_blobs_come_together_and_what_is_left_by_itself(bench: Bench):
+    contents = [b"%d" % number for number in range(limits.SMALL_FETCHES_MIN)]
+    large = bytes(limits.SMALL_FILE_BYTES_MAX + 1)
+    assert await bench.fetched(*contents, contents[0], large) == ""
+    assert set(bench.blobs.blobs.values()) == {*contents, large}
+    assert [[digest for digest, _ in small] for small in bench.fetcher.small] == [[digest_of(data) for data in contents]]
+    assert {digest for digest, _, _ in bench.fetcher.asked} == {digest_of(contents[-1]), digest_of(large)}
+
+
+async def test_few_small_blobs_come_one_by_one(bench: Bench):
+    assert await bench.fetched(b"one", b"two") == ""
+    assert bench.fetcher.small == []
+
+
 async def test_blobs_are_pinned_before_they_are_fetched(bench: Bench):
     assert await bench.fetched(b"one", pin_for=JOB) == ""
     assert bench.fetcher.pins_seen == [{JOB: {digest_of(b"one")}}]
@@ -226,7 +247,8 @@ async def test_a_pin_that_cannot_be_kept_is_told_and_nothing_is_fetched(bench: B
     assert bench.fetcher.asked == []
 
 
-async def test_only_a_few_blobs_of_a_ticket_are_fetched_at_once(bench: Bench):
+async def test_only_a_few_blobs_of_a_ticket_are_fetched_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "SMALL_FETCHES_MIN", 21)
     bench.fetcher.held.clear()
     asked = asyncio.create_task(bench.fetched(*(b"%d" % number for number in range(20))))
     await wait_until(lambda: bench.fetcher.at_once == FETCHES_PER_TICKET)

@@ -1,0 +1,92 @@
+"""How verified bytes get their place among the blobs: one file, a copy from another disk, or many small ones side by side.
+
+Decides the order of write, fsync, link and fsync of the folder. Refuses to know the index. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import blake3
+
+from peer import failpoints
+from peer.ports import StoreFull
+from peer.store.disk import FILE_MODE, disk_faults, place_no_replace, remove, sync_folder
+from peer.store.incoming import Incoming, write_all
+from protocol import limits
+from protocol.ids import Digest
+
+Written = tuple[Path, Digest, int]
+"""A durable file under a temporary name, its digest and size."""
+
+
+def place(source: Path, target: Path, size: int, *, sync: bool = True) -> None:
+    """Link verified bytes into place. A file of that name that is not even as long is damaged, and gives way.
+
+    Without `sync` the name is durable only after `sync_folder` of its folder."""
+    with disk_faults("link a file into place"):
+        source.chmod(FILE_MODE)
+        failpoints.reach("blob commit before")
+        if not place_no_replace(source, target, sync=sync) and target.stat().st_size != size:
+            remove(target)
+            place_no_replace(source, target, sync=sync)
+            if sync:
+                sync_folder(target.parent)
+        failpoints.reach("blob commit after")
+
+
+def place_all(files: Iterable[Written], folder: Path) -> None:
+    """Link files of one shard into its folder, and make all their names durable together."""
+    for path, digest, size in files:
+        place(path, folder / digest, size, sync=False)
+    with disk_faults("link files into place"):
+        sync_folder(folder)
+
+
+def write_small(files: Sequence[tuple[Path, bytes]]) -> list[Written]:
+    """Write small files one after the other, each durable. Called on several threads at once, whose fsyncs share the disk's.
+
+    Raises `StoreFull`, `StoreBroken`; what was written stays, for the caller to remove."""
+    written: list[Written] = []
+    with disk_faults("store a file"):
+        for path, data in files:
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+            try:
+                write_all(handle, data)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            written.append((path, Digest(blake3.blake3(data).hexdigest()), len(data)))
+    return written
+
+
+def remove_all(paths: Iterable[Path]) -> None:
+    """Remove files; harmless for those that are not there."""
+    for path in paths:
+        remove(path)
+
+
+def copy_in(source: Path, copy: Path, digest: Digest, reserve_bytes: int) -> None:
+    """A durable copy of a file from another file system. Raises `StoreFull`, `StoreBroken`, `Corrupt`."""
+    incoming = Incoming(copy, expected=digest, size=None, reserve_bytes=reserve_bytes)
+    with source.open("rb") as file:
+        while piece := file.read(limits.HASH_PIECE_BYTES):
+            if not incoming.write(piece):
+                incoming.stop(keep=False)
+                raise disk_full(reserve_bytes)
+    incoming.seal()
+
+
+def size_of(path: Path) -> int:
+    """Bytes, 0 where there is no file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def disk_full(reserve_bytes: int) -> StoreFull:
+    """What a writer is told."""
+    return StoreFull(f"the disk is full: its last {reserve_bytes:,} bytes stay free for the journal")
