@@ -220,7 +220,7 @@ class Daemon:
             swim=PRESETS[settings.preset], replicas=settings.replicas,
             ring=keys.state if settings.mesh_key is not None else None,
         )  # fmt: skip
-        return Node(tape.options)
+        return Node(tape.options, store.attic)
 
     def _workshop(self, store: Store, engine: Engine) -> Workshop:
         store.blobs.on_lost = lambda digest: engine.tell(BlobLost(digest))

@@ -33,6 +33,7 @@ METADATA_BYTES_MAX: Final = 512
 MESSAGE_BYTES_MAX: Final = 4 * 2**20
 MESSAGE_DEPTH_MAX: Final = 12
 FACTS_PER_MESSAGE_MAX: Final = 2_000
+ATTIC_BATCH: Final = 256  # facts that leave memory together, once as many newer ones are there
 MEMBERS_LEARNED_PER_MINUTE_MAX: Final = 20_000
 
 # Queues
