@@ -37,13 +37,13 @@ class Pins:
         found = await self._database.run(lambda connection: [raw for raw in asked if _is_pinned(connection, raw)])
         return {Digest(raw.hex()) for raw in found}
 
-    async def in_shard(self, number: int) -> set[Digest]:
-        """The pinned digests whose first byte this is. Raises `StoreBroken`."""
-        return await self._database.run(lambda connection: _in_shard(connection, number))
+    async def in_shards(self, first: int, last: int) -> set[Digest]:
+        """The pinned digests whose first byte is one of these. Raises `StoreBroken`."""
+        return await self._database.run(lambda connection: _in_shards(connection, first, last))
 
-    def load_shard(self, number: int) -> set[Digest]:
-        """`in_shard` at the opening of the store; blocks."""
-        return self._database.run_now(lambda connection: _in_shard(connection, number))
+    def load_shards(self, first: int, last: int) -> set[Digest]:
+        """`in_shards` at the opening of the store; blocks."""
+        return self._database.run_now(lambda connection: _in_shards(connection, first, last))
 
 
 def _drop(connection: apsw.Connection, owner: str) -> tuple[bool, list[Digest]]:
@@ -56,7 +56,7 @@ def _is_pinned(connection: apsw.Connection, raw: bytes) -> bool:
     return next(iter(connection.execute("SELECT 1 FROM pins WHERE digest = ? LIMIT 1", (raw,))), None) is not None
 
 
-def _in_shard(connection: apsw.Connection, number: int) -> set[Digest]:
-    first, last = bytes([number]) + bytes(DIGEST_BYTES - 1), bytes([number]) + b"\xff" * (DIGEST_BYTES - 1)
-    rows = connection.execute("SELECT digest FROM pins WHERE digest BETWEEN ? AND ?", (first, last))
+def _in_shards(connection: apsw.Connection, first: int, last: int) -> set[Digest]:
+    ends = bytes([first]) + bytes(DIGEST_BYTES - 1), bytes([last]) + b"\xff" * (DIGEST_BYTES - 1)
+    rows = connection.execute("SELECT digest FROM pins WHERE digest BETWEEN ? AND ?", ends)
     return {Digest(raw.hex()) for (raw,) in rows}

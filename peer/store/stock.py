@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
+from typing import Final
 
 from peer.ports import StoreBroken, StoreFull
 from peer.store.cache import CacheIndex
@@ -17,6 +18,8 @@ from peer.store.layout import SHARDS, BlobFolders
 from peer.store.pins import Pins
 from peer.store.threads import Threads
 from protocol.ids import Digest
+
+SHARDS_AT_ONCE: Final = 8  # of a start: a few pins in memory, and not many questions
 
 
 class Stock:
@@ -32,9 +35,10 @@ class Stock:
         self._locks = [asyncio.Lock() for _ in range(SHARDS)]
         self._pinning: Counter[Digest] = Counter()  # by calls that are under way
         free: list[tuple[int, Digest, int]] = []
-        for number in range(SHARDS):
-            pinned = pins.load_shard(number)
-            for used_ns, digest, size in folders.scan(number):
+        for first in range(0, SHARDS, SHARDS_AT_ONCE):
+            together = range(first, first + SHARDS_AT_ONCE)
+            pinned = pins.load_shards(together[0], together[-1])
+            for used_ns, digest, size in (found for number in together for found in folders.scan(number)):
                 if digest in pinned:
                     pinned.discard(digest)
                 else:
@@ -107,7 +111,7 @@ class Stock:
         """Every blob that should be here, also one whose file has vanished."""
         for number in range(SHARDS):
             files = {digest for _, digest, _ in await self._threads.run(self._folders.scan, number)}
-            pinned = {digest for digest in await self._pins.in_shard(number) if not self.index.expects(digest)}
+            pinned = {digest for digest in await self._pins.in_shards(number, number) if not self.index.expects(digest)}
             name = f"{number:02x}"
             free = {digest for digest in self.index.digests() if digest.startswith(name)}
             for digest in sorted(files | pinned | free):

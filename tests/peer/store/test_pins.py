@@ -67,6 +67,7 @@ async def test_pins_are_found_by_shard(tmp_path: Path):
     first, last, beyond = Digest("07" + "0" * 62), Digest("07" + "f" * 62), Digest("08" + "0" * 62)
     await pins.add("one", [first, last, beyond])
     await pins.add("two", [first])
-    assert pins.load_shard(7) == {first, last} == await pins.in_shard(7)
-    assert pins.load_shard(255) == set()
+    assert pins.load_shards(7, 7) == {first, last} == await pins.in_shards(7, 7)
+    assert pins.load_shards(7, 8) == {first, last, beyond}
+    assert pins.load_shards(9, 255) == set()
     database.close()
