@@ -100,6 +100,7 @@ ATTEMPT_COUNTER_MAX: Final = 2**64 - 1
 # Store
 VALUE_KEY_CHARS_MAX: Final = 200
 VALUE_BYTES_MAX: Final = 16 * 2**20
+FACTS_RECALLED_AT_ONCE: Final = 10_000  # of a start; more are read piece by piece
 COMMITS_PER_TRANSACTION_MAX: Final = 1_000
 WAL_PAGES_MAX: Final = 2_000
 STORE_RESERVE_BYTES: Final = 64 * 2**20  # stays free so that the journal can still write when blobs no longer may
