@@ -200,7 +200,7 @@ class Daemon:
         )  # fmt: skip
         app = make_app(mesh, store.blobs, Forwarding(client, node), self._web_options(node, store, keys), self._metrics)
         api.handler = make_forwarded_handler(app)
-        booted = Booted(tuple(await store.journal.facts()), await store.journal.values())
+        booted = Booted(await store.journal.recalled(), await store.journal.values())
         discovery = self._discovery(node, keys.ring, store.run_epoch, door, engine, hands)
         parts = _Parts(
             engine, hands, workshop, checks, client, server, log, app, keys, door, booted, discovery, mesh, store.blobs
@@ -220,7 +220,7 @@ class Daemon:
             swim=PRESETS[settings.preset], replicas=settings.replicas,
             ring=keys.state if settings.mesh_key is not None else None,
         )  # fmt: skip
-        return Node(tape.options)
+        return Node(tape.options, store.attic)
 
     def _workshop(self, store: Store, engine: Engine) -> Workshop:
         store.blobs.on_lost = lambda digest: engine.tell(BlobLost(digest))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from protocol import limits
 from protocol.effects import Effect
-from protocol.events import Event
+from protocol.events import Booted, Event
 from protocol.kernel import Now
 from protocol.node import NodeOptions
 
@@ -55,7 +55,10 @@ class Tape:
         return token
 
     def add(self, now: Now, event: Event | None, effects: list[Effect]) -> None:
-        """One step: an event, or None for a deadline, and what the node said to it."""
+        """One step: an event, or None for a deadline, and what the node said to it. A start on more facts than fit on a tape
+        is shown and not replayed."""
+        if isinstance(event, Booted) and not isinstance(event.facts, tuple):
+            event, self.options = replace(event, facts=()), None
         self._count += 1
         self._steps.append((self._count, now, event, effects))
         if self._count > limits.TRACE_STEPS_KEPT:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,9 +20,9 @@ from protocol.wire.work import WorkMessage
 
 @dataclass(frozen=True, slots=True)
 class Booted:
-    """The first event: what the disk remembers."""
+    """The first event: what the disk remembers. Many facts may be read from there only while somebody looks at them."""
 
-    facts: tuple[Fact, ...]
+    facts: Collection[Fact]
     values: Mapping[str, bytes]
 
 

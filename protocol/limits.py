@@ -33,6 +33,7 @@ METADATA_BYTES_MAX: Final = 512
 MESSAGE_BYTES_MAX: Final = 4 * 2**20
 MESSAGE_DEPTH_MAX: Final = 12
 FACTS_PER_MESSAGE_MAX: Final = 2_000
+ATTIC_BATCH: Final = 256  # facts that leave memory together, once as many newer ones are there
 MEMBERS_LEARNED_PER_MINUTE_MAX: Final = 20_000
 
 # Queues
@@ -99,6 +100,7 @@ ATTEMPT_COUNTER_MAX: Final = 2**64 - 1
 # Store
 VALUE_KEY_CHARS_MAX: Final = 200
 VALUE_BYTES_MAX: Final = 16 * 2**20
+FACTS_RECALLED_AT_ONCE: Final = 10_000  # of a start; more are read piece by piece
 COMMITS_PER_TRANSACTION_MAX: Final = 1_000
 WAL_PAGES_MAX: Final = 2_000
 STORE_RESERVE_BYTES: Final = 64 * 2**20  # stays free so that the journal can still write when blobs no longer may

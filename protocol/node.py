@@ -28,10 +28,11 @@ from protocol.jobs.spec import JobSpec
 from protocol.kernel import Machine, Now
 from protocol.keyring.keyring import Keyring
 from protocol.keyring.state import RingState
+from protocol.ledger.attic import Attic
 from protocol.ledger.healing import Healing
 from protocol.ledger.inquiry import Inquiries
 from protocol.ledger.ledger import Ledger
-from protocol.ledger.overview import frame_files, frame_view
+from protocol.ledger.overview import frame_files, frame_state, frame_view
 from protocol.membership.options import SwimOptions
 from protocol.membership.swim import Swim
 from protocol.scheduling.dispatcher import Dispatcher
@@ -64,7 +65,8 @@ class NodeOptions:
 class Node:
     """One peer's whole mind. Invariant: `handle` ends, since the depth of signals is bounded."""
 
-    def __init__(self, options: NodeOptions) -> None:
+    def __init__(self, options: NodeOptions, attic: Attic | None = None) -> None:
+        """`attic` takes what a machine seldom looks at again; without one all stays in memory."""
         o = options
         dice = Random(o.seed)
         self.me = o.me
@@ -80,7 +82,7 @@ class Node:
         self.directory = Directory(me=o.me, run_epoch=o.run_epoch)
         self.ledger = Ledger(
             me=o.me, author=o.author, run_epoch=o.run_epoch, host=o.address.host, replicas=o.replicas,
-            random=Random(dice.getrandbits(64)),
+            random=Random(dice.getrandbits(64)), attic=attic,
         )  # fmt: skip
         self.inquiries = Inquiries(me=o.me, ledger=self.ledger)
         self.dispatcher = Dispatcher(me=o.me, run_epoch=o.run_epoch, random=Random(dice.getrandbits(64)))
@@ -194,9 +196,9 @@ class Node:
         for frame in fold.frames:
             if after is not None and frame <= after:
                 continue
-            row = frame_view(fold, frame, running_on=self.dispatcher.runs_on(job, frame))
-            if state is None or row.state == state:
-                rows.append(row)
+            peer = self.dispatcher.runs_on(job, frame)
+            if state is None or frame_state(fold, frame, runs=peer is not None) == state:
+                rows.append(frame_view(fold, frame, running_on=peer))
             if len(rows) >= limit:
                 break
         return rows

@@ -22,10 +22,11 @@ from peer.ports import Corrupt, StoreFull
 from peer.store.cache import CacheIndex
 from peer.store.disk import disk_faults, free_bytes, remove
 from peer.store.incoming import Incoming, Rehash, hash_file
-from peer.store.layout import PARTIAL, SHARDS, BlobFolders
+from peer.store.layout import PARTIAL, BlobFolders
 from peer.store.pins import Pins
 from peer.store.placing import Written, copy_in, disk_full, place, place_all, remove_all, size_of, write_small
 from peer.store.reading import Source
+from peer.store.stock import Stock
 from peer.store.threads import Threads, all_of, uninterrupted
 from peer.store.trees import Trees
 from protocol import limits
@@ -57,22 +58,17 @@ class FolderBlobs:
     ) -> None:  # fmt: skip
         """Read what the (prepared) folders hold; blocks. `on_broken` is told when the disk has failed."""
         self._folders = folders
-        self._pins = pins
         self._options = options
         self._threads = Threads(on_broken=on_broken)
         self._sync_threads = Threads(limits.SMALL_FILE_THREADS, on_broken=on_broken)
         self._trees = Trees(folders.trees, scratch=folders.scratch)
         self._index = CacheIndex(grace_s=options.grace_s, clock=clock)
-        self._shard_locks = [asyncio.Lock() for _ in range(SHARDS)]
+        self._stock = Stock(folders, pins, self._index, self._threads)
         self._tree_lock = asyncio.Lock()
         self._resuming: set[Digest] = set()
         self._serial = 0
         self.on_lost: Callable[[Digest], None] = lambda _: None
         """Told of each copy that was found damaged or gone, after it was dropped."""
-        for owner, digests in pins.load().items():
-            self._index.pin(owner, digests)
-        for digest, size in folders.scan():
-            self._index.add(digest, size, fresh=False)
 
     # ---- asking --------------------------------------------------------------------------------------------------
 
@@ -81,65 +77,60 @@ class FolderBlobs:
         """Bytes of all unpinned blobs."""
         return self._index.cached_bytes
 
-    @property
-    def total_bytes(self) -> int:
-        """Bytes of all blobs."""
-        return self._index.total_bytes
-
     async def has(self, digest: Digest) -> bool:
         """Whether the blob is here."""
-        return digest in self._index
+        return await self.size(digest) is not None
 
     async def size(self, digest: Digest) -> int | None:
         """Bytes of the blob, None when it is not here."""
-        return self._index.size(digest)
+        return await self._stock.size(digest) if is_hex(digest, 64) else None
 
     async def path(self, digest: Digest) -> Path | None:
         """Where the bytes lie, read-only, as long as the blob is pinned or in use; None when not held."""
-        if digest not in self._index:
-            return None
         self._index.touch(digest)
-        return self._folders.path(digest)
+        return self._folders.path(digest) if await self.has(digest) else None
 
     async def read(self, digest: Digest, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
         """Stream bytes [start, end) in pieces of `limits.BLOB_CHUNK_BYTES`; a range beyond the end is cut.
 
-        Raises `NotFound` (`no_such_blob`), `Invalid` (`bad_range`), `Corrupt` when the file is short or unreadable: it is
-        dropped then, so that the next one to ask fetches a whole copy."""
-        size = self._index.size(digest)
-        if size is None:
-            raise _no_such_blob(digest)
-        stop = check_range(start, end, size)
-        source = Source(self._folders.path(digest), start)
+        Raises `NotFound` (`no_such_blob`), `Invalid` (`bad_range`), `Corrupt` when the file is unreadable, or was read as a
+        whole and is damaged: it is dropped then, so that the next one to ask fetches a whole copy."""
         with self._using([digest]):
+            size = await self.size(digest)
+            if size is None:
+                raise await self._vanished(digest)
+            stop = check_range(start, end, size)
+            source = Source(self._folders.path(digest), start, hashes=(start, stop) == (0, size))
             try:
                 while start < stop:
                     piece = await self._piece(digest, source, min(limits.BLOB_CHUNK_BYTES, stop - start))
                     start += len(piece)
+                    if start == stop and source.digest not in (None, digest):
+                        await self._drop(digest)
+                        raise Corrupt(f"blob {digest} on the disk is {source.digest}; this copy was dropped")
                     yield piece
             finally:
                 source.close()
 
-    def digests(self) -> list[Digest]:
-        """What is here now, least recently used first."""
-        return self._index.digests()
+    def walk(self) -> AsyncIterator[Digest]:
+        """Every blob that should be here, also one whose file has vanished."""
+        return self._stock.walk()
 
     async def check(self, digest: Digest, *, pause: Callable[[int], Awaitable[None]] | None = None) -> None:
         """Hash a blob again, with a `pause` after each piece of so many bytes. It does not count as a use.
 
         Raises `NotFound`, or `Corrupt`: then it is dropped with every scene laid out from it."""
-        if digest not in self._index:
-            raise _no_such_blob(digest)
-        reading = Rehash(self._folders.path(digest))
         with self._using([digest], touch=False):
+            if not await self.has(digest):
+                raise await self._vanished(digest)
+            reading = Rehash(self._folders.path(digest))
             try:
                 while size := await self._threads.run(reading.step):
                     if pause is not None:
                         await pause(size)
                 found = reading.digest
             except FileNotFoundError as fault:
-                await self._drop(digest)
-                raise _no_such_blob(digest) from fault
+                raise await self._vanished(digest) from fault
             except OSError as fault:
                 found = Digest(f"unreadable: {fault.strerror}")
             finally:
@@ -180,24 +171,24 @@ class FolderBlobs:
     async def _adopt(self, path: Path) -> tuple[Digest, int]:
         with disk_faults("read a finished file"):
             digest, size = await self._threads.run(hash_file, path)
-        async with self._shard_lock(digest):
+        async with self._stock.lock(digest):
             try:
-                await self._threads.run(place, path, self._folders.path(digest), size)
+                new = await self._threads.run(place, path, self._folders.path(digest), size)
             except OSError as fault:
                 if fault.errno != errno.EXDEV:
                     raise
-                await self._copy_in(path, digest, size)
-            self._index.add(digest, size)
+                new = await self._copy_in(path, digest, size)
+            self._index.add(digest, size, new=new)
             await self._forget_partial(digest)
         await self._evict_to_limit()
         return digest, size
 
-    async def _copy_in(self, path: Path, digest: Digest, size: int) -> None:
+    async def _copy_in(self, path: Path, digest: Digest, size: int) -> bool:
         await self._make_room(size, locked=digest)
         copy = self._temporary()
         try:
             await self._threads.run(copy_in, path, copy, digest, self._options.reserve_bytes)
-            await self._threads.run(place, copy, self._folders.path(digest), size)
+            return await self._threads.run(place, copy, self._folders.path(digest), size)
         finally:
             await self._threads.run(remove, copy)
 
@@ -226,21 +217,21 @@ class FolderBlobs:
         return [taken[path] for path, _ in files]
 
     async def _shelve_shard(self, files: list[Written]) -> None:
-        async with self._shard_lock(files[0][1]):
-            await self._sync_threads.run(place_all, files, self._folders.path(files[0][1]).parent)
-            for _, digest, size in files:
-                self._index.add(digest, size)
+        async with self._stock.lock(files[0][1]):
+            placed = await self._sync_threads.run(place_all, files, self._folders.path(files[0][1]).parent)
+            for (_, digest, size), new in zip(files, placed, strict=True):
+                self._index.add(digest, size, new=new)
         await self._threads.run(remove_all, [self._partial(one) for _, one, _ in files if one not in self._resuming])
 
     async def shelve(self, incoming: Incoming) -> tuple[Digest, int]:
         """The end of a transfer: verify, link into place, count. For the writer."""
         digest, size = await self._threads.run(incoming.seal)
-        async with self._shard_lock(digest):
+        async with self._stock.lock(digest):
             try:
-                await self._threads.run(place, incoming.path, self._folders.path(digest), size)
+                new = await self._threads.run(place, incoming.path, self._folders.path(digest), size)
             finally:
                 await self._threads.run(remove, incoming.path)
-            self._index.add(digest, size)
+            self._index.add(digest, size, new=new)
             await self._forget_partial(digest)
         await self._evict_to_limit()
         return digest, size
@@ -285,17 +276,11 @@ class FolderBlobs:
         Raises `StoreFull`, `StoreBroken`: then nothing new is pinned."""
         for digest in digests:
             _check_announced(digest, None)
-        new = self._index.pin(owner, digests)
-        try:
-            await self._pins.add(owner, digests)
-        except Exception:
-            self._index.unpin(owner, new)
-            raise
+        await self._stock.pin(owner, digests)
 
     async def unpin(self, owner: str) -> None:
         """Take back all pins of `owner`; what nobody else needs becomes cache. Raises `StoreFull`, `StoreBroken`."""
-        await self._pins.drop(owner)
-        self._index.unpin(owner)
+        await self._stock.unpin(owner)
         await self._evict_to_limit()
 
     async def materialise(self, manifest: Manifest) -> Path:
@@ -308,9 +293,12 @@ class FolderBlobs:
         digests = list({entry.digest for entry in manifest.files})
         async with self._tree_lock:
             for digest in digests:
-                if digest not in self._index:
+                self._index.renew(digest)
+                self._index.touch(digest)
+            held = await self._stock.sizes(digests)
+            for digest in digests:
+                if digest not in held:
                     raise _no_such_blob(digest)
-                self._index.add(digest, 0)  # used now: its time to be pinned begins again
             found = self._trees.find(manifest.digest())
             if found is not None:
                 return found
@@ -320,7 +308,7 @@ class FolderBlobs:
                 except FileNotFoundError as fault:
                     gone = [digest for digest in digests if not self._folders.path(digest).exists()]
                     for digest in gone:
-                        self._index.remove(digest)
+                        await self._stock.gone(digest)
                     raise _no_such_blob(gone[0] if gone else digests[0]) from fault
 
     async def close(self) -> None:
@@ -342,7 +330,7 @@ class FolderBlobs:
         missing = await self._missing(more)
         if missing <= 0:
             return
-        if sum(self._index.size(digest) or 0 for digest in self._victims(missing)) >= missing:
+        if sum(self._index.size(digest) for digest in self._victims(missing)) >= missing:
             await self._evict(missing, locked=locked)
             missing = await self._missing(more)
         if missing > 0:
@@ -358,10 +346,14 @@ class FolderBlobs:
     async def _evict(self, wanted_bytes: int, *, locked: Digest | None = None) -> None:
         if wanted_bytes <= 0:
             return
-        for digest in self._victims(wanted_bytes):
-            if locked is not None and self._shard_lock(locked) is self._shard_lock(digest):
+        victims = self._victims(wanted_bytes)
+        pinned = await self._stock.pinned(victims)
+        for digest in victims:
+            if digest in pinned:
+                continue
+            if locked is not None and self._stock.lock(locked) is self._stock.lock(digest):
                 continue  # the caller holds this very lock
-            async with self._shard_lock(digest):
+            async with self._stock.lock(digest):
                 if digest in self._index and not self._is_needed(digest):
                     await uninterrupted(self._unlink(digest))
 
@@ -374,9 +366,22 @@ class FolderBlobs:
 
     async def _drop(self, digest: Digest) -> None:
         """Remove a damaged blob, needed or not, and say so."""
-        async with self._shard_lock(digest):
+        async with self._stock.lock(digest):
             await uninterrupted(self._unlink(digest))
+            await self._stock.gone(digest)
         self.on_lost(digest)
+
+    async def _vanished(self, digest: Digest) -> NotFound:
+        """The refusal for a blob that has no file; when there should be one, that is told like any other loss."""
+        if not is_hex(digest, 64):
+            return _no_such_blob(digest)
+        async with self._stock.lock(digest):
+            is_lost = not await self._stock.sizes([digest]) and await self._stock.gone(digest)
+            if is_lost:
+                await uninterrupted(self._unlink(digest))  # and every scene laid out from it
+        if is_lost:
+            self.on_lost(digest)
+        return _no_such_blob(digest)
 
     async def _unlink(self, digest: Digest) -> None:
         self._index.remove(digest)  # first: nobody begins to use it from here on
@@ -392,8 +397,7 @@ class FolderBlobs:
         try:
             piece = await self._threads.run(source.read, length)
         except FileNotFoundError as fault:
-            await self._drop(digest)
-            raise _no_such_blob(digest) from fault
+            raise await self._vanished(digest) from fault
         except OSError as fault:
             await self._drop(digest)
             raise Corrupt(f"blob {digest} cannot be read ({fault.strerror}); this copy was dropped") from fault
@@ -409,9 +413,6 @@ class FolderBlobs:
             yield
         finally:
             self._index.release(digests)
-
-    def _shard_lock(self, digest: Digest) -> asyncio.Lock:
-        return self._shard_locks[int(digest[:2], 16)]
 
     def _temporary(self) -> Path:
         self._serial += 1

@@ -1,6 +1,7 @@
-"""Which blobs are here, which of them must stay, and which go first when space is short. Pure bookkeeping.
+"""Which blobs may go, and which of them go first when space is short. Pure bookkeeping, of what nobody has pinned.
 
-Refuses to know about files: `peer.store.blobs` moves the bytes and tells this index.
+A pinned blob is not in it, for there may be millions of them: the file under its name says that it is here, the row of its pin
+that it stays. Only pins whose blobs have not come yet are remembered. Refuses to know about files and rows.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from protocol.ids import Digest
 
 
 class CacheIndex:
-    """Invariants: `sizes` runs from the least to the most recently used; a blob that is pinned, in use, or fresh (arrived
-    within the last `grace_s` seconds, so that whoever brought it has time to pin it) is never a victim."""
+    """Invariants: `_sizes` runs from the least to the most recently used; a blob that is not in it is pinned, or not here; one
+    that is in use, or fresh (arrived within the last `grace_s` seconds, so that whoever brought it has time to pin it), is
+    never a victim."""
 
     def __init__(self, *, grace_s: float, clock: Callable[[], float]) -> None:
         self._grace_s = grace_s
         self._clock = clock
         self._sizes: OrderedDict[Digest, int] = OrderedDict()
-        self._owners: dict[str, set[Digest]] = {}
-        self._pinned: Counter[Digest] = Counter()
+        self._awaited: set[Digest] = set()
         self._used: Counter[Digest] = Counter()
         self._fresh_until: dict[Digest, float] = {}
         self._cached_bytes = 0
@@ -32,7 +33,7 @@ class CacheIndex:
         return len(self._sizes)
 
     def digests(self) -> list[Digest]:
-        """What is here, from the least to the most recently used."""
+        """What is here and not pinned, from the least to the most recently used."""
         return list(self._sizes)
 
     @property
@@ -40,22 +41,26 @@ class CacheIndex:
         """Bytes of all blobs that nobody has pinned: what the cache's limit is about."""
         return self._cached_bytes
 
-    @property
-    def total_bytes(self) -> int:
-        """Bytes of all blobs."""
-        return sum(self._sizes.values())
+    def add(self, digest: Digest, size: int, *, new: bool, fresh: bool = True) -> None:
+        """A blob is here: the most recently used one. Its file was put there just now (`new`), or there was one already."""
+        if digest in self._awaited:
+            self._awaited.discard(digest)
+        elif new or digest in self._sizes:
+            self.free(digest, size)
+            self.touch(digest)
+            if fresh:
+                self.renew(digest)
 
-    def size(self, digest: Digest) -> int | None:
-        """Bytes of a blob, None when it is not here."""
-        return self._sizes.get(digest)
-
-    def add(self, digest: Digest, size: int, *, fresh: bool = True) -> None:
-        """A blob is here (again): the most recently used one."""
+    def free(self, digest: Digest, size: int) -> None:
+        """A blob that is here is not pinned (any more): it counts as the least recently used one."""
         if digest not in self._sizes:
             self._sizes[digest] = size
-            self._cached_bytes += 0 if digest in self._pinned else size
-        self._sizes.move_to_end(digest)
-        if fresh:
+            self._sizes.move_to_end(digest, last=False)
+            self._cached_bytes += size
+
+    def renew(self, digest: Digest) -> None:
+        """Whoever needs this blob has time again to pin it."""
+        if digest in self._sizes:
             self._forget_stale()
             self._fresh_until.pop(digest, None)  # the dictionary is in the order of its moments
             self._fresh_until[digest] = self._clock() + self._grace_s
@@ -70,39 +75,26 @@ class CacheIndex:
             del self._fresh_until[oldest]
 
     def remove(self, digest: Digest) -> None:
-        """A blob is gone; pins on it stay and count again when it returns."""
-        size = self._sizes.pop(digest, None)
+        """A blob is gone, or it is pinned from now on."""
+        self._cached_bytes -= self._sizes.pop(digest, 0)
         self._fresh_until.pop(digest, None)
-        if size is not None and digest not in self._pinned:
-            self._cached_bytes -= size
 
     def touch(self, digest: Digest) -> None:
         """A blob was used."""
         if digest in self._sizes:
             self._sizes.move_to_end(digest)
 
-    def pin(self, owner: str, digests: Iterable[Digest]) -> list[Digest]:
-        """Protect, also what is not here yet; the digests that `owner` had not pinned before."""
-        held = self._owners.setdefault(owner, set())
-        new = [digest for digest in dict.fromkeys(digests) if digest not in held]
-        held.update(new)
-        for digest in new:
-            if digest not in self._pinned:
-                self._cached_bytes -= self._sizes.get(digest, 0)
-            self._pinned[digest] += 1
-        return new
+    def expect(self, digest: Digest) -> None:
+        """A pinned blob is not here: when it comes, it stays."""
+        self._awaited.add(digest)
 
-    def unpin(self, owner: str, digests: Iterable[Digest] | None = None) -> None:
-        """Take back all of the owner's pins, or only `digests`."""
-        held = self._owners.get(owner, set())
-        for digest in [*held] if digests is None else [digest for digest in digests if digest in held]:
-            held.discard(digest)
-            self._pinned[digest] -= 1
-            if not self._pinned[digest]:
-                del self._pinned[digest]
-                self._cached_bytes += self._sizes.get(digest, 0)
-        if not held:
-            self._owners.pop(owner, None)
+    def unexpect(self, digest: Digest) -> None:
+        """It is here after all, or nobody has pinned it any more."""
+        self._awaited.discard(digest)
+
+    def expects(self, digest: Digest) -> bool:
+        """Whether a blob is pinned and not here."""
+        return digest in self._awaited
 
     def use(self, digests: Iterable[Digest], *, touch: bool = True) -> None:
         """Protect while something reads or links; `release` as often. Without `touch` it does not count as used."""
@@ -119,10 +111,12 @@ class CacheIndex:
                 del self._used[digest]
 
     def is_protected(self, digest: Digest) -> bool:
-        """Whether the blob must stay."""
-        if digest in self._pinned or digest in self._used:
-            return True
-        return self._fresh_until.get(digest, -1.0) > self._clock()
+        """Whether a blob that is here must stay."""
+        return digest not in self._sizes or digest in self._used or self._fresh_until.get(digest, -1.0) > self._clock()
+
+    def size(self, digest: Digest) -> int:
+        """Bytes of a blob that is here and not pinned; 0 for any other."""
+        return self._sizes.get(digest, 0)
 
     def victims(self, wanted_bytes: int, *, spared: frozenset[Digest]) -> Sequence[Digest]:
         """Least recently used blobs of together `wanted_bytes` or, when there are not as many, all that may go."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import apsw
 
 from peer.ports import StoreBroken, StoreFull
+from peer.store.attic import FileAttic
 from peer.store.blobs import BlobOptions, FolderBlobs
 from peer.store.database import Database
 from peer.store.disk import make_folder, remove, sync_folder
@@ -39,6 +40,7 @@ class Store:
 
     journal: SqliteJournal
     blobs: FolderBlobs
+    attic: FileAttic
     author_id: AuthorId
     run_epoch: int
     work_dir: Path
@@ -48,6 +50,7 @@ class Store:
     async def close(self) -> None:
         """Finish what is under way and give the folder free. Calling it again is harmless."""
         await self.blobs.close()
+        await asyncio.to_thread(self.attic.close)
         await asyncio.to_thread(self._database.close)
         self._lock.release()
 
@@ -57,6 +60,7 @@ def open_store(data_dir: Path, options: BlobOptions | None = None, *, vfs: str |
 
     `vfs` names a registered SQLite file layer (fault injection). Raises `StoreUnusable` with what to do about it:
     `FolderTaken`, `FolderUnwritable` (rights, read-only, full), `StoreNewer`; `StoreBroken` for a damaged journal."""
+    options = options or BlobOptions()
     lock = _take(data_dir)
     try:
         folders = _prepare(data_dir)
@@ -70,7 +74,7 @@ def open_store(data_dir: Path, options: BlobOptions | None = None, *, vfs: str |
             if retired is not None:
                 verify(data_dir, folders, database)
             run_epoch = database.run_now(_next_run_epoch)
-            blobs = FolderBlobs(folders, Pins(database), options or BlobOptions(), on_broken=database.retire)
+            blobs = FolderBlobs(folders, Pins(database), options, on_broken=database.retire)
         except BaseException:
             database.close()
             raise
@@ -86,6 +90,7 @@ def open_store(data_dir: Path, options: BlobOptions | None = None, *, vfs: str |
     return Store(
         journal=SqliteJournal(database),
         blobs=blobs,
+        attic=FileAttic(folders.scratch, reserve_bytes=options.reserve_bytes, on_broken=database.retire),
         author_id=AuthorId(os.urandom(8).hex()),
         run_epoch=run_epoch,
         work_dir=data_dir / "work",

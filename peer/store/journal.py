@@ -6,8 +6,8 @@ format is `protocol.ledger.rows`) and how transactions work (`peer.store.databas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, assert_never
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, assert_never
 
 import apsw
 import blake3
@@ -23,6 +23,7 @@ from protocol.records import DropValue, ForgetJob, PutFact, PutValue, Record
 
 SUM_BYTES: Final = 8
 BAD_ROWS_NAMED_MAX: Final = 10
+PAGE: Final = 1000  # facts of a piece
 
 
 class SqliteJournal:
@@ -49,6 +50,18 @@ class SqliteJournal:
         self._refuse_damage(bad)
         return facts
 
+    async def recalled(self) -> Collection[Fact]:
+        """`facts` for a start. More than `limits.FACTS_RECALLED_AT_ONCE` are read piece by piece while somebody iterates, which
+        blocks, and raises `StoreBroken` like `facts`."""
+        count = await self._database.run(_count_facts)
+        return tuple(await self.facts()) if count <= limits.FACTS_RECALLED_AT_ONCE else StoredFacts(self, count)
+
+    def page(self, after: Fact | None) -> list[Fact]:
+        """The next stored facts in their order; blocks. Raises `StoreBroken` like `facts`."""
+        facts, bad = self._database.run_now(lambda connection: _read_page(connection, after))
+        self._refuse_damage(bad)
+        return facts
+
     async def values(self) -> Mapping[str, bytes]:
         """Every stored value by key. Raises `StoreBroken` like `facts`."""
         values, bad = await self._database.run(_read_values)
@@ -67,9 +80,33 @@ class SqliteJournal:
         raise StoreBroken(text)
 
 
+class StoredFacts(Collection[Fact]):
+    """The facts of a journal, in memory some at a time."""
+
+    def __init__(self, journal: SqliteJournal, count: int) -> None:
+        self._journal = journal
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Fact]:
+        page = self._journal.page(None)
+        while page:
+            yield from page
+            page = self._journal.page(page[-1])
+
+    def __contains__(self, fact: object) -> bool:
+        return any(fact == one for one in self)
+
+
 def damaged_rows(connection: apsw.Connection) -> list[str]:
     """Every row that is not believed, by name."""
-    return [*_read_facts(connection)[1], *_read_values(connection)[1]]
+    found: list[str] = []
+    for row in connection.execute("SELECT * FROM facts ORDER BY job, author, seq"):
+        fact = _read_fact(row)
+        found.extend([fact] if isinstance(fact, str) else [])
+    return [*found, *_read_values(connection)[1]]
 
 
 def _write(connection: apsw.Connection, records: Sequence[Record]) -> None:
@@ -138,17 +175,35 @@ def _sum(name: bytes, content: bytes) -> bytes:
     return blake3.blake3(len(name).to_bytes(4, "big") + name + content).digest(length=SUM_BYTES)
 
 
+def _count_facts(connection: apsw.Connection) -> int:
+    return int(next(iter(connection.execute("SELECT count(*) FROM facts")))[0])
+
+
 def _read_facts(connection: apsw.Connection) -> tuple[list[Fact], list[str]]:
-    facts: list[Fact] = []
-    bad: list[str] = []
-    for job, author, seq, body, checksum in connection.execute("SELECT * FROM facts ORDER BY job, author, seq"):
-        try:
-            if _fact_sum(job, author, seq, body) != checksum:
-                raise Malformed("checksum")
-            facts.append(Fact(JobId(job.hex()), AuthorId(author.hex()), seq, body_from_row(body)))
-        except (Malformed, AttributeError, TypeError, OverflowError) as fault:
-            bad.append(f"fact {_shown(job)}/{_shown(author)}/{seq} ({fault})")
-    return facts, bad
+    return _sorted_out(connection.execute("SELECT * FROM facts ORDER BY job, author, seq"))
+
+
+def _read_page(connection: apsw.Connection, after: Fact | None) -> tuple[list[Fact], list[str]]:
+    text = "SELECT * FROM facts WHERE (job, author, seq) > (?, ?, ?) ORDER BY job, author, seq LIMIT ?"
+    start = (b"", b"", 0) if after is None else (bytes.fromhex(after.job), bytes.fromhex(after.author), after.seq)
+    return _sorted_out(connection.execute(text, (*start, PAGE)))
+
+
+def _sorted_out(rows: Iterable[tuple[Any, ...]]) -> tuple[list[Fact], list[str]]:
+    """The facts of these rows, and the names of those that are not believed."""
+    read = [_read_fact(row) for row in rows]
+    return [one for one in read if isinstance(one, Fact)], [one for one in read if isinstance(one, str)]
+
+
+def _read_fact(row: tuple[Any, ...]) -> Fact | str:
+    """The fact of a row, or the name of one that is not believed."""
+    job, author, seq, body, checksum = row
+    try:
+        if _fact_sum(job, author, seq, body) != checksum:
+            raise Malformed("checksum")
+        return Fact(JobId(job.hex()), AuthorId(author.hex()), seq, body_from_row(body))
+    except (Malformed, AttributeError, TypeError, OverflowError) as fault:
+        return f"fact {_shown(job)}/{_shown(author)}/{seq} ({fault})"
 
 
 def _read_values(connection: apsw.Connection) -> tuple[dict[str, bytes], list[str]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -36,16 +37,25 @@ class BlobFolders:
         """Where an interrupted transfer waits to be resumed."""
         return self.scratch / f"{PARTIAL}{digest}"
 
-    def scan(self) -> list[tuple[Digest, int]]:
-        """The blobs on the disk with their sizes, least recently used first."""
+    def scan(self, shard: int) -> list[tuple[int, Digest, int]]:
+        """The blobs of a shard on the disk: when each was used (nanoseconds), and its bytes; in no order."""
         found: list[tuple[int, Digest, int]] = []
-        for shard in self.shards():
-            with os.scandir(shard) as entries:
-                for entry in entries:
-                    if is_hex(entry.name, 64) and entry.name.startswith(shard.name) and entry.is_file(follow_symlinks=False):
+        name = f"{shard:02x}"
+        with os.scandir(self.blobs / name) as entries:
+            for entry in entries:
+                if is_hex(entry.name, 64) and entry.name.startswith(name) and entry.is_file(follow_symlinks=False):
+                    with suppress(FileNotFoundError):
                         status = entry.stat(follow_symlinks=False)
                         found.append((status.st_atime_ns, Digest(entry.name), status.st_size))
-        return [(digest, size) for _, digest, size in sorted(found)]
+        return found
+
+    def sizes(self, digests: Iterable[Digest]) -> dict[Digest, int]:
+        """Bytes of those blobs that have a file."""
+        found: dict[Digest, int] = {}
+        for digest in digests:
+            with suppress(FileNotFoundError):
+                found[digest] = self.path(digest).stat(follow_symlinks=False).st_size
+        return found
 
     def prune_partials(self, busy: frozenset[Digest]) -> None:
         """Keep the newest `limits.PARTIALS_KEPT_MAX` interrupted transfers."""

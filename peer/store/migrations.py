@@ -24,6 +24,9 @@ MIGRATIONS: Final[tuple[str, ...]] = (
     CREATE TABLE pins (owner TEXT NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (owner, digest)) WITHOUT ROWID;
     CREATE TABLE meta (name TEXT NOT NULL PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE INDEX pins_by_digest ON pins (digest);
+    """,
 )
 VERSION: Final = len(MIGRATIONS)
 

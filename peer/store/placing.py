@@ -22,27 +22,29 @@ Written = tuple[Path, Digest, int]
 """A durable file under a temporary name, its digest and size."""
 
 
-def place(source: Path, target: Path, size: int, *, sync: bool = True) -> None:
-    """Link verified bytes into place. A file of that name that is not even as long is damaged, and gives way.
+def place(source: Path, target: Path, size: int, *, sync: bool = True) -> bool:
+    """Link verified bytes into place; whether there was no file. One that is not even as long is damaged, and gives way.
 
     Without `sync` the name is durable only after `sync_folder` of its folder."""
     with disk_faults("link a file into place"):
         source.chmod(FILE_MODE)
         failpoints.reach("blob commit before")
-        if not place_no_replace(source, target, sync=sync) and target.stat().st_size != size:
+        new = place_no_replace(source, target, sync=sync)
+        if not new and target.stat().st_size != size:
             remove(target)
             place_no_replace(source, target, sync=sync)
             if sync:
                 sync_folder(target.parent)
         failpoints.reach("blob commit after")
+    return new
 
 
-def place_all(files: Iterable[Written], folder: Path) -> None:
-    """Link files of one shard into its folder, and make all their names durable together."""
-    for path, digest, size in files:
-        place(path, folder / digest, size, sync=False)
+def place_all(files: Iterable[Written], folder: Path) -> list[bool]:
+    """Link files of one shard into its folder, and make all their names durable together; as `place` of each."""
+    new = [place(path, folder / digest, size, sync=False) for path, digest, size in files]
     with disk_faults("link files into place"):
         sync_folder(folder)
+    return new
 
 
 def write_small(files: Sequence[tuple[Path, bytes]]) -> list[Written]:

@@ -24,7 +24,7 @@ from peer.store.database import Database
 from peer.store.disk import remove, sync_folder
 from peer.store.incoming import hash_file
 from peer.store.journal import damaged_rows
-from peer.store.layout import BlobFolders
+from peer.store.layout import SHARDS, BlobFolders
 
 MARK: Final = "retired"
 JOURNAL_FILES: Final = ("journal.db", "journal.db-wal")
@@ -77,7 +77,7 @@ def verify(data_dir: Path, folders: BlobFolders, database: Database) -> Verified
     bad = database.run_now(damaged_rows)
     if bad:
         raise StoreBroken(f"{len(bad):,} damaged rows in the journal after a failed write: {'; '.join(bad[:10])}; {_REMEDY}")
-    blobs = [digest for digest, _ in folders.scan()]
+    blobs = [digest for shard in range(SHARDS) for _, digest, _ in folders.scan(shard)]
     forget_pages(folders.path(digest) for digest in blobs)
     dropped = 0
     for digest in blobs:

@@ -49,7 +49,7 @@ class Scrubber:
 
     async def walk(self) -> None:
         """Every blob once."""
-        for digest in self._blobs.digests():
+        async for digest in self._blobs.walk():
             try:
                 await self._blobs.check(digest, pause=self._pause)
             except NotFound:

@@ -50,8 +50,8 @@ def all_safe(held: HeldJob, replicas: Replicas, *, me: PeerId, own: VersionMap) 
     others = replicas.others()
     if not others or any(held.copies.is_synced(peer) for peer in others):
         return True
-    winners = held.fold.winners.values()
-    return bool(winners) and all(ended.peer != me and replicas.is_live(ended.peer) for ended in winners)
+    makers = held.fold.winners.makers()
+    return bool(makers) and all(peer != me and replicas.is_live(peer) for peer in makers)
 
 
 def known_inspection(held: HeldJob, jobs: Iterable[HeldJob]) -> Inspection | None:

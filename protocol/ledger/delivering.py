@@ -24,7 +24,7 @@ def delivery_due(held: HeldJob, holders: tuple[PeerId, ...], frames: Iterable[in
     fold = held.fold
     if fold.destination is None or fold.cancelled or fold.is_closed:
         return []
-    asked = fold.winners if frames is None else frames
+    asked = fold.winners.to_deliver() if frames is None else frames
     ended = [fold.winners[frame] for frame in asked if fold.is_done(frame) and not fold.is_delivered(frame)]
     return _due(fold, ended, holders, sweep=False) if ended else []
 
@@ -42,7 +42,7 @@ def sweep_due(held: HeldJob, holders: tuple[PeerId, ...]) -> list[DeliveryDue] |
     if held.sweeping == len(fold.retries):
         return []
     held.sweeping = len(fold.retries)
-    return _due(fold, [winner for frame, winner in sorted(fold.winners.items()) if fold.is_done(frame)], holders, sweep=True)
+    return _due(fold, [fold.winners[frame] for frame in fold.winners.all_done()], holders, sweep=True)
 
 
 def _due(fold: JobFold, ended: Sequence[FrameEnded], holders: tuple[PeerId, ...], *, sweep: bool) -> list[DeliveryDue]:

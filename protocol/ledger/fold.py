@@ -14,6 +14,8 @@ from protocol.jobs.destination import Destination, parse_destination
 from protocol.jobs.frames import Frames, format_frames, parse_frames
 from protocol.jobs.results import Inspection
 from protocol.jobs.spec import JobSpec, RenderSettings, render_settings
+from protocol.ledger.attic import Attic, MemoryAttic
+from protocol.ledger.factlog import FactLog
 from protocol.ledger.facts import (
     Accepted,
     Body,
@@ -28,6 +30,7 @@ from protocol.ledger.facts import (
     ReplicaSet,
     Retried,
 )
+from protocol.ledger.outcomes import Outcomes, Place
 
 NOBODY: Final = Fence(0, PeerId(""))
 VersionMap = dict[AuthorId, int]
@@ -36,20 +39,22 @@ VersionMap = dict[AuthorId, int]
 class JobFold:
     """Everything that the facts of one job say.
 
-    Invariants: per author the held facts are 1..versions[author] without a gap; a winner's generation never falls, and
-    among equal generations only a lower attempt replaces it; a cancelled job stays cancelled.
+    Invariants: per author the held facts are 1..versions[author] without a gap; a cancelled job stays cancelled. What became
+    of single frames is in `winners`.
     """
 
-    def __init__(self, job: JobId) -> None:
+    def __init__(self, job: JobId, attic: Attic | None = None) -> None:
+        """`attic` takes facts that are not new any more."""
         self.job = job
-        self.log: dict[AuthorId, list[Fact]] = {}
+        self.log: dict[AuthorId, FactLog] = {}
+        self.acceptance: VersionMap = {}  # whoever covers it has the first acceptance that was heard of, and so the job itself
         self.accepted: Accepted | None = None
         self.spec: JobSpec | None = None
         self.fence = NOBODY
         self.owners: dict[PeerId, None] = {}  # everybody who has ever owned it
         self.replica_set: ReplicaSet | None = None
         self.inspected: Inspected | None = None
-        self.winners: dict[int, FrameEnded] = {}
+        self.winners = Outcomes(self._read)
         self.failures: dict[int, list[FrameEnded]] = {}
         self.retries: list[Retried] = []
         self.highest = 0  # the highest generation that any frame was asked for in
@@ -57,15 +62,11 @@ class JobFold:
         self.closed: Closed | None = None
         self.frames: Frames | None = None
         self.ranges = ""  # the frames as text for people, cut when there are very many
-        self.done = 0
-        self.delivered = 0  # of those that are done, in the generation that won
         self.conflicts: dict[int, tuple[str, ...]] = {}
         self.changes = 0
-        self._beaten: dict[int, list[FrameEnded]] = {}  # done attempts that did not win
-        self._delivered: dict[int, int] = {}  # frame: highest generation that was delivered
-        self._in_place: set[int] = set()  # membership only, never iterated
-        self._generations: dict[int, int] = {}
-        self._settled: set[int] = set()  # membership only, never iterated
+        self._attic = MemoryAttic() if attic is None else attic
+        self._authors: list[AuthorId] = []  # in the order in which they were heard of
+        self._numbers: dict[AuthorId, int] = {}  # and where in it each is
 
     # facts in and out
 
@@ -76,15 +77,29 @@ class JobFold:
 
     def add(self, fact: Fact) -> bool:
         """Take one fact; False when it is known already or leaves a gap (then it must be asked for again)."""
-        held = self.log.setdefault(fact.author, [])
-        if fact.seq != len(held) + 1:
-            if not held:
-                del self.log[fact.author]
+        held = self.log.get(fact.author)
+        if fact.seq != (1 if held is None else len(held) + 1):
             return False
+        if held is None:
+            held = self.log[fact.author] = FactLog(self.job, fact.author, self._attic)
+            self._numbers[fact.author] = len(self._authors)
+            self._authors.append(fact.author)
         held.append(fact)
         self.changes += 1
-        self._fold(fact.body)
+        if isinstance(fact.body, Accepted) and not self.acceptance:
+            self.acceptance = {fact.author: fact.seq}
+        self._fold(fact.body, (self._numbers[fact.author], fact.seq))
         return True
+
+    def release(self) -> None:
+        """The job is not held here any more: let go what lies in the attic."""
+        for log in self.log.values():
+            log.release()
+
+    def _read(self, place: Place) -> FrameEnded:
+        body = self.log[self._authors[place[0]]][place[1] - 1].body
+        assert isinstance(body, FrameEnded)
+        return body
 
     def since(self, versions: VersionMap, limit: int) -> list[Fact]:
         """Facts that a holder of `versions` lacks, in an order that `add` accepts: at least one, at most `limit`.
@@ -106,7 +121,7 @@ class JobFold:
         """Whether a holder of `versions` has every fact that is held here."""
         return all(versions.get(author, 0) >= len(held) for author, held in self.log.items())
 
-    def _fold(self, body: Body) -> None:
+    def _fold(self, body: Body, place: Place) -> None:
         match body:
             case Accepted():
                 if self.accepted is not None and _accepted_order(self.accepted) <= _accepted_order(body):
@@ -125,7 +140,10 @@ class JobFold:
                     self.inspected = body
                     self._fix_frames()
             case FrameEnded():
-                self._fold_ended(body)
+                if body.result.failure is None:
+                    self.winners.ended(body, place)
+                else:
+                    self.failures.setdefault(body.frame, []).append(body)
             case Control():
                 held = self.registers.get(body.register)
                 if held is None or _control_order(body) > _control_order(held):
@@ -138,50 +156,17 @@ class JobFold:
             case Delivered():
                 self._fold_delivered(body)
 
-    def _fold_ended(self, ended: FrameEnded) -> None:
-        frame = ended.frame
-        if ended.result.failure is not None:
-            self.failures.setdefault(frame, []).append(ended)
-            return
-        held = self.winners.get(frame)
-        if held is None or _winner_order(ended) < _winner_order(held):
-            self.winners[frame] = ended
-        else:
-            held = ended
-        if held is not None:
-            self._beaten.setdefault(frame, []).append(held)
-        self._settle(frame)
-
     def _fold_retried(self, retried: Retried) -> None:
         self.retries.append(retried)
         self.highest = max(self.highest, retried.generation)
         for frame in parse_frames(retried.frames):
-            self._generations[frame] = max(self._generations.get(frame, 0), retried.generation)
-            self._settle(frame)
+            self.winners.want(frame, retried.generation)
 
     def _fold_delivered(self, body: Delivered) -> None:
         for frame in parse_frames(body.frames):
-            self._delivered[frame] = max(self._delivered.get(frame, -1), body.generation)
-            self._settle(frame)
+            self.winners.carried(frame, body.generation)
         for frame, name in body.conflicts:
             self.conflicts[frame] = tuple(sorted({*self.conflicts.get(frame, ()), name}))
-
-    def _settle(self, frame: int) -> None:
-        """Keep the count of done frames true for one frame."""
-        winner = self.winners.get(frame)
-        is_done = winner is not None and winner.generation >= self.generation(frame)
-        if self.frames is not None and self.frames.index(frame) is None:
-            is_done = False
-        if is_done and frame not in self._settled:
-            self._settled.add(frame)
-            self.done += 1
-        elif not is_done and frame in self._settled:
-            self._settled.discard(frame)
-            self.done -= 1
-        in_place = is_done and winner is not None and self._delivered.get(frame, -1) >= winner.generation
-        if in_place != (frame in self._in_place):
-            (self._in_place.add if in_place else self._in_place.discard)(frame)
-            self.delivered += 1 if in_place else -1
 
     def _fix_frames(self) -> None:
         """Frames follow from the specification, or from the scene once it has been looked at."""
@@ -191,10 +176,19 @@ class JobFold:
         scene_range = range(seen.frame_start, seen.frame_end + 1, seen.frame_step)
         self.frames = Frames(scene_range) if self.spec.frames is None else parse_frames(self.spec.frames)
         self.ranges = _ranges(self.frames)
-        for frame in list(self.winners):
-            self._settle(frame)
+        self.winners.fix(self.frames)
 
     # questions
+
+    @property
+    def done(self) -> int:
+        """How many frames are done."""
+        return self.winners.done
+
+    @property
+    def delivered(self) -> int:
+        """Of those that are done, how many lie in the destination, in the generation that won."""
+        return self.winners.delivered
 
     @property
     def settings(self) -> RenderSettings:
@@ -209,16 +203,16 @@ class JobFold:
 
     def is_delivered(self, frame: int) -> bool:
         """Whether a done frame's winner lies in the destination."""
-        return frame in self._in_place
+        return self.winners.is_in_place(frame)
 
     def replaced_by(self, winner: FrameEnded) -> tuple[str, ...]:
         """Pixel hashes of the frame's recorded lower generations, sorted: what a delivery of `winner` may replace."""
-        older = [one for one in self._beaten.get(winner.frame, ()) if one.generation < winner.generation]
+        older = [one for one in self.winners.beaten(winner.frame) if one.generation < winner.generation]
         return tuple(sorted({output.pixel_hash for one in older for output in one.result.outputs}))[: limits.REPLACED_HASHES_MAX]
 
     def has_rivals(self, frame: int) -> bool:
         """Whether more than one result of this frame was ever committed."""
-        return frame in self._beaten
+        return self.winners.has_rivals(frame)
 
     @property
     def inspection(self) -> Inspection | None:
@@ -227,11 +221,7 @@ class JobFold:
 
     def generation(self, frame: int) -> int:
         """The generation that is wanted of a frame: 0 until it is retried."""
-        return self._generations.get(frame, 0)
-
-    def regenerated(self) -> list[int]:
-        """Frames that were ever asked for again, in no particular order."""
-        return list(self._generations)
+        return self.winners.generation(frame)
 
     def current_failures(self, frame: int) -> list[FrameEnded]:
         """Failed attempts that count against this frame now."""
@@ -240,7 +230,7 @@ class JobFold:
 
     def is_done(self, frame: int) -> bool:
         """Whether the wanted generation has a committed result."""
-        return frame in self._settled
+        return self.winners.is_done(frame)
 
     def is_failed(self, frame: int) -> bool:
         """Whether the frame has used up its attempts without a result."""
@@ -322,10 +312,6 @@ def _accepted_order(body: Accepted) -> tuple[str, int]:
 def _inspected_order(body: Inspected) -> tuple[bool, AttemptId, PeerId, int]:
     """Who could open the scene outranks who could not."""
     return body.inspection.error is not None, body.attempt, body.peer, body.wall_ms
-
-
-def _winner_order(body: FrameEnded) -> tuple[int, AttemptId, PeerId, int]:
-    return -body.generation, body.attempt, body.peer, body.wall_ms
 
 
 def _replica_order(body: ReplicaSet) -> tuple[Fence, int, tuple[PeerId, ...]]:

@@ -75,7 +75,7 @@ class Healing:
     def _need(self, fold: JobFold, digest: Digest) -> _Heal | None:
         """What a job needs the blob for, and who should have it; None when it does not."""
         for log in fold.log.values():
-            for fact in log:
+            for fact in log.speaking_of(digest):
                 size = _size_in(fold, fact, digest)
                 if size is None:
                     continue
@@ -111,7 +111,7 @@ class Healing:
 
 def needs_blob(fold: JobFold, digest: Digest) -> bool:
     """Whether a job needs these bytes: a file of its scene, an output or a log of an attempt that is not wanted anew."""
-    return any(_size_in(fold, fact, digest) is not None for log in fold.log.values() for fact in log)
+    return any(_size_in(fold, fact, digest) is not None for log in fold.log.values() for fact in log.speaking_of(digest))
 
 
 def _size_in(fold: JobFold, fact: Fact, digest: Digest) -> int | None:

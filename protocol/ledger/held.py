@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.ids import JobId, PeerId, RequestId
+from protocol.ledger.attic import Attic
 from protocol.ledger.copies import Copies
-from protocol.ledger.facts import Accepted
 from protocol.ledger.fold import JobFold, VersionMap
 from protocol.ledger.overview import Activity
 from protocol.views import JobView
@@ -43,8 +43,8 @@ class HeldJob:
         "sweeping", "swept",
     )  # fmt: skip
 
-    def __init__(self, job: JobId) -> None:
-        self.fold = JobFold(job)
+    def __init__(self, job: JobId, attic: Attic | None = None) -> None:
+        self.fold = JobFold(job, attic)
         self.copies = Copies(self.fold)
         self.promises: list[Promise] = []
         self.claim: Claim | None = None
@@ -79,8 +79,4 @@ class HeldJob:
 
     def acceptance(self) -> VersionMap:
         """The versions that hold a first acceptance of the job: whoever covers them has the job itself."""
-        for author, facts in self.fold.log.items():
-            for fact in facts:
-                if isinstance(fact.body, Accepted):
-                    return {author: fact.seq}
-        return {}
+        return self.fold.acceptance

@@ -125,7 +125,7 @@ class Ledger(Ownership):
         if facts.job in self._deleted:
             return [Send(sender, work.ForgetJob(facts.job, Fence(DELETED_EPOCH, self._me)))]
         is_question = not (facts.facts or facts.replicate)
-        held = self._jobs.setdefault(facts.job, HeldJob(facts.job))
+        held = self._held(facts.job)
         taken = tuple(PutFact(fact) for fact in facts.facts if fact.job == facts.job and held.fold.add(fact))
         held.copies.told(sender, dict(facts.versions))
         outputs: list[Output] = [Persist(taken)] if taken else []
@@ -186,7 +186,7 @@ class Ledger(Ownership):
             return self._promise(held, asked.request, now, submits=True, created=False)
         if (held is not None and held.fold.accepted is not None) or job in self._heard:
             return self._submit_elsewhere(held, job, asked.request)
-        held = self._jobs.setdefault(job, HeldJob(job))
+        held = self._held(job)
         self._given_up.pop(job, None)
         self._keys[asked.submitter, asked.key] = job
         bodies = first_bodies(asked, spec_json, now, me=self._me)
@@ -294,6 +294,7 @@ class Ledger(Ownership):
         job = held.fold.job
         accepted = held.fold.accepted
         del self._jobs[job]
+        held.fold.release()
         self._keeper.forget(job)
         self._recovery.forget(job)
         self._succession.forget(job)
@@ -396,7 +397,7 @@ class Ledger(Ownership):
     def _boot(self, booted: Booted, now: Now) -> list[Output]:
         self._deleted.load(booted.values)
         for fact in booted.facts:
-            self._jobs.setdefault(fact.job, HeldJob(fact.job)).fold.add(fact)
+            self._held(fact.job).fold.add(fact)
         outputs: list[Output] = []
         for held in self._jobs.values():
             if held.owner == self._me and held.fold.accepted is not None:

@@ -55,9 +55,9 @@ def _steps(fold: JobFold) -> bytes:
     if fold.frames is None:
         return b""
     steps = bytearray(len(fold.frames))
-    for frame in fold.winners:
+    for frame in fold.winners.all_done():
         at = fold.frames.index(frame)
-        if at is not None and fold.is_done(frame):
+        if at is not None:
             steps[at] = FrameStep.DONE
     for frame in fold.failed_frames():
         at = fold.frames.index(frame)
@@ -67,7 +67,7 @@ def _steps(fold: JobFold) -> bytes:
 
 
 def _regenerated(fold: JobFold) -> list[int]:
-    return sorted(frame for frame in fold.regenerated() if fold.frames is not None and frame in fold.frames)
+    return [frame for frame in fold.winners.regenerated() if fold.frames is not None and frame in fold.frames]
 
 
 def _major_minor(fold: JobFold) -> str:

@@ -85,24 +85,25 @@ def _ranges(fold: JobFold) -> str:
 
 
 def _started(fold: JobFold, activity: Activity) -> int | None:
-    if activity.started_ms is not None:
-        return activity.started_ms
-    return min((max(ended.wall_ms - int(1000 * ended.result.seconds), 0) for ended in fold.winners.values()), default=None)
+    return fold.winners.started_ms if activity.started_ms is None else activity.started_ms
+
+
+def frame_state(fold: JobFold, frame: int, *, runs: bool) -> FrameState:
+    """How one frame stands; `runs`: somebody renders it now."""
+    if fold.is_done(frame):
+        return "done"
+    if fold.is_failed(frame):
+        return "failed"
+    if runs:
+        return "running"
+    return "held" if held_because(fold) else "pending"
 
 
 def frame_view(fold: JobFold, frame: int, *, running_on: PeerId | None) -> FrameView:
     """One frame; `running_on` is who renders it now."""
     winner = fold.winners.get(frame)
     failures = fold.failures.get(frame, [])
-    state: FrameState
-    if fold.is_done(frame):
-        state = "done"
-    elif fold.is_failed(frame):
-        state = "failed"
-    elif running_on is not None:
-        state = "running"
-    else:
-        state = "held" if held_because(fold) else "pending"
+    state = frame_state(fold, frame, runs=running_on is not None)
     main = winner.result.outputs[0] if winner is not None and winner.result.outputs else None
     last_failure = failures[-1].result.failure if failures and state != "done" else None
     return FrameView(

@@ -13,6 +13,7 @@ from protocol.effects import Effect, Notice, Persist
 from protocol.ids import AttemptId, AuthorId, Digest, Fence, JobId, PeerId, Ticket
 from protocol.jobs.results import Inspection
 from protocol.kernel import Now
+from protocol.ledger.attic import Attic, MemoryAttic
 from protocol.ledger.closing import known_inspection, last_word
 from protocol.ledger.delivering import NOT_SWEPT, delivery_due, sweep_due
 from protocol.ledger.facts import Body, Fact, Inspected, ReplicaSet
@@ -53,8 +54,13 @@ Output = Effect | Signal
 class Ownership:
     """Invariants: a fact is persisted in the step that makes it; only the owner of a job authors facts about it."""
 
-    def __init__(self, *, me: PeerId, author: AuthorId, run_epoch: int, host: str, replicas: int, random: Random) -> None:
+    def __init__(
+        self, *, me: PeerId, author: AuthorId, run_epoch: int, host: str, replicas: int, random: Random,
+        attic: Attic | None = None,
+    ) -> None:  # fmt: skip
+        """`attic` takes facts that are not new any more."""
         self._me = me
+        self._attic = MemoryAttic() if attic is None else attic
         self._author = author
         self._random = random
         self._counter = run_epoch << 32
@@ -79,6 +85,10 @@ class Ownership:
         """Every job that is held here."""
         return [held.fold for held in self._jobs.values() if held.fold.accepted is not None]
 
+    def _held(self, job: JobId) -> HeldJob:
+        """The job, which is held from now on."""
+        return self._jobs.get(job) or self._jobs.setdefault(job, HeldJob(job, self._attic))
+
     def owns(self, job: JobId) -> bool:
         """Whether this peer dispatches the job."""
         held = self._jobs.get(job)
@@ -102,8 +112,8 @@ class Ownership:
 
     def _append(self, held: HeldJob, bodies: list[Body], now: Now) -> list[Output]:
         """Author facts: persist first, then tell the replicas. The caller re-opens and publishes."""
-        log = held.fold.log.get(self._author, [])
-        facts = [Fact(held.fold.job, self._author, len(log) + 1 + at, body) for at, body in enumerate(bodies)]
+        first = 1 + len(held.fold.log.get(self._author, ()))
+        facts = [Fact(held.fold.job, self._author, first + at, body) for at, body in enumerate(bodies)]
         for fact in facts:
             held.fold.add(fact)
         self._wake_rounds(now)

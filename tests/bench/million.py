@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from tests.bench import done_frames
 from tests.bench.measured import Row
 from tests.bench.scene_memory import peak_bytes
 from tests.e2e.mesh import Mesh, PeerProcess
@@ -29,7 +30,7 @@ def run(*, options: argparse.Namespace, folder: Path) -> list[Row]:
     """Submit, then watch while two peers render."""
     mesh = Mesh(folder)
     try:
-        return asyncio.run(_measure(mesh, options))
+        return [*done_frames.rows(folder, frames=options.frames), *asyncio.run(_measure(mesh, options))]
     finally:
         mesh.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,11 @@ async def test_a_root_that_nobody_has_is_refused_with_those_that_there_are(mesh)
 
 
 def objects(store: Any) -> dict[str, bytes]:
-    names = [one["path"] for batch in obstore.list(store) for one in batch]
-    return {name: bytes(obstore.get(store, name).bytes()) for name in names}
+    found: dict[str, bytes] = {}
+    for name in [one["path"] for batch in obstore.list(store) for one in batch]:
+        with suppress(FileNotFoundError):  # it has gone since it was listed
+            found[name] = bytes(obstore.get(store, name).bytes())
+    return found
 
 
 def stored_as_committed(peer: PeerProcess, job: str, store: Any, scratch: Path) -> None:

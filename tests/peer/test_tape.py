@@ -9,9 +9,11 @@ import pytest
 from peer.tape import Recording, Tape, no_token
 from protocol import limits
 from protocol.cards import PeerCard
-from protocol.ids import Address, AuthorId, PeerId
+from protocol.events import Booted
+from protocol.ids import Address, AuthorId, Fence, JobId, PeerId
 from protocol.kernel import Now
 from protocol.keyring.state import RingState, fresh_ring
+from protocol.ledger.facts import Fact, Owner
 from protocol.membership.options import LOCAL
 from protocol.node import NodeOptions
 from protocol.wire.seal import MeshKey
@@ -66,3 +68,13 @@ def test_the_keys_of_a_mesh_are_not_on_the_tape_which_is_private(tmp_path: Path)
     assert read(path).options is None
     assert secret not in path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_start_on_more_facts_than_fit_is_shown_and_not_replayed(tmp_path: Path):
+    tape = Tape(itertools.count(5).__next__)
+    tape.options = options(tape)
+    fact = Fact(JobId("a" * 32), AuthorId("b" * 16), 1, Owner(Fence(1, PeerId("c" * 64))))
+    tape.add(Now(1.0, 0), Booted([fact], {"key": b"value"}), [])
+    recording = read(tape.write(tmp_path, "asked"))
+    assert recording.options is None
+    assert [event for _, _, event, _ in recording.steps] == [Booted((), {"key": b"value"})]

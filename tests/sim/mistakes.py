@@ -83,9 +83,9 @@ MISTAKES: Final[dict[int, Mistake]] = {
     ),
     8: _one(
         "a late result replaces the winner",
-        "ledger/fold.py",
-        "if held is None or _winner_order(ended) < _winner_order(held):",
-        "if held is None or ended.generation >= held.generation:",
+        "ledger/outcomes.py",
+        "if winner_order(ended) >= winner_order(held):",
+        "if ended.generation < held.generation:",
         seed=14,
     ),
     9: _one(
@@ -120,8 +120,8 @@ MISTAKES: Final[dict[int, Mistake]] = {
     13: _one(
         "facts are taken although one before them is missing",
         "ledger/fold.py",
-        "if fact.seq != len(held) + 1:",
-        "if fact.seq <= len(held):",
+        "if fact.seq != (1 if held is None else len(held) + 1):",
+        "if fact.seq <= (0 if held is None else len(held)):",
         seed=2,
     ),
     14: _one(

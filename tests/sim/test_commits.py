@@ -62,7 +62,7 @@ def test_a_winner_that_another_result_should_beat_is_seen(quiet: Quiet, monkeypa
     checker = WinnersAreRight(world)
     checker.committed(host, [Persist((PutFact(fact),))])
     late = replace(ended(fact), attempt=replace(ended(fact).attempt, counter=2**62))
-    monkeypatch.setitem(fold.winners, late.frame, late)
+    monkeypatch.setattr(fold, "winners", {**fold.winners, late.frame: late})
     with pytest.raises(Unsafe, match=f"frame {late.frame} of"):
         checker.committed(host, [Persist((PutFact(fact),))])
 

@@ -44,6 +44,7 @@ from protocol.events import (
 )
 from protocol.ids import Address, AuthorId, Digest, JobId, PeerId, RequestId
 from protocol.jobs.results import Capabilities
+from protocol.ledger.attic import MemoryAttic
 from protocol.membership.options import LAN
 from protocol.node import Node, NodeOptions
 from protocol.records import ForgetJob, PutFact, Record
@@ -56,6 +57,7 @@ from tests.sim.network import BREAK_S, KEY, Network, read_datagram, read_stream,
 from tests.sim.trace import Trace
 
 BYTES_PER_S = 50_000_000
+FACTS_PER_PACK = 4  # few, so that facts leave memory in jobs of some frames
 DEADLINES_PER_S_MAX = 2_000
 SEEDS = 3
 
@@ -207,7 +209,8 @@ class World:
                 me=host.peer, author=author, run_epoch=host.disk.run, address=host.address,
                 mesh_port=7401, nonce=tokens.randbytes(8), token=lambda: tokens.getrandbits(64),
                 seed=self.random.getrandbits(64), card=card, swim=LAN,
-            )
+            ),
+            MemoryAttic(FACTS_PER_PACK),
         )  # fmt: skip
         self.authors[host.node.author], self.stores[host.node.author] = host.peer, host.stores
         booted = host.disk.booted()

@@ -8,7 +8,9 @@ import apsw
 import pytest
 
 from peer.ports import StoreBroken
+from peer.store import journal
 from peer.store.folder import Store, open_store
+from protocol import limits
 from protocol.records import PutFact, PutValue
 from tests.contract.journal_suite import job, owner_fact
 
@@ -82,3 +84,30 @@ async def test_a_row_whose_sum_fits_but_says_nothing_is_damaged_too(store: Store
 
 def _spoil(connection: apsw.Connection, statement: str, values: tuple[object, ...] = ()) -> None:
     connection.execute(statement, values)
+
+
+async def test_many_facts_are_recalled_piece_by_piece_and_are_the_same(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    store = open_store(data_dir)
+    held = [owner_fact(number, seq, author=author) for number in (1, 2) for author in ("00" * 8, "0f" * 8) for seq in (1, 2, 11)]
+    await store.journal.commit([PutFact(fact) for fact in held])
+    assert await store.journal.recalled() == tuple(held)
+    monkeypatch.setattr(limits, "FACTS_RECALLED_AT_ONCE", 11)
+    for page in (1, 5, 12, 100):
+        monkeypatch.setattr(journal, "PAGE", page)
+        recalled = await store.journal.recalled()
+        assert isinstance(recalled, journal.StoredFacts)
+        assert (list(recalled), list(recalled), len(recalled), held[3] in recalled) == (held, held, 12, True)
+    await store.close()
+
+
+async def test_a_damaged_fact_is_found_while_the_others_are_recalled(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    await fill(data_dir)
+    flip(data_dir, bytes.fromhex(job(LATER)))
+    store = open_store(data_dir)
+    monkeypatch.setattr(limits, "FACTS_RECALLED_AT_ONCE", 0)
+    recalled = await store.journal.recalled()
+    with pytest.raises(StoreBroken, match="1 damaged rows"):
+        list(recalled)
+    with pytest.raises(StoreBroken):
+        await store.journal.commit([PutValue("more", b"")])
+    await store.close()

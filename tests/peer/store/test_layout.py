@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from peer.store.layout import BlobFolders
+from peer.store.layout import SHARDS, BlobFolders
 from tests.contract.blobs_suite import digest_of
 
 
@@ -21,4 +21,6 @@ def test_only_files_under_their_own_digest_count_in_the_order_of_use(tmp_path: P
     (shard / "note.txt").write_text("not a blob")
     (shard / ("f" * 64 if shard.name != "ff" else "0" * 64)).write_text("in the wrong shard")
     (shard / (shard.name + "0" * 62)).mkdir()
-    assert folders.scan() == [(digest, digests.index(digest)) for digest in reversed(digests)]
+    found = [one for number in range(SHARDS) for one in folders.scan(number)]
+    assert sorted(found) == [(1000 - age, digests[age], age) for age in (3, 2, 1, 0)]
+    assert folders.sizes([digests[2], digest_of(b"nowhere"), digests[3]]) == {digests[2]: 2, digests[3]: 3}

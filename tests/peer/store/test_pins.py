@@ -9,12 +9,13 @@ import pytest
 from peer.ports import StoreFull
 from peer.store.database import Database
 from peer.store.folder import open_store
-from peer.store.pins import Pins
+from peer.store.pins import PAGE, Pins
+from protocol.ids import Digest
 from tests.contract.blobs_suite import digest_of
 from tests.peer.store.disks import fill
 from tests.peer.store.test_blobs import NO_RESERVE
 
-A, B = digest_of(b"a"), digest_of(b"b")
+A, B, C = digest_of(b"a"), digest_of(b"b"), digest_of(b"c")
 
 
 async def test_pins_are_there_after_a_restart(tmp_path: Path):
@@ -26,7 +27,10 @@ async def test_pins_are_there_after_a_restart(tmp_path: Path):
     await pins.drop("gone")
     database.close()
     database = Database(tmp_path / "journal.db")
-    assert Pins(database).load() == {"one": {A, B}, "two": {B}}
+    pins = Pins(database)
+    assert await pins.among([A, B, C]) == {A, B}
+    assert await pins.drop("one") == (False, [A]), "the other one is pinned by somebody else"
+    assert await pins.among([A, B, C]) == {B}
     database.close()
 
 
@@ -40,5 +44,30 @@ async def test_a_pin_that_could_not_be_stored_does_not_count(small_disk: Path):
     eater.unlink()
     await store.close()
     store = open_store(small_disk, NO_RESERVE)
-    assert Pins(store._database).load() == {"old": {A}}
+    assert await Pins(store._database).among([A, *many]) == {A}
     await store.close()
+
+
+async def test_many_pins_are_dropped_some_at_a_time(tmp_path: Path):
+    database = Database(tmp_path / "journal.db")
+    pins = Pins(database)
+    many = [digest_of(number.to_bytes(2, "big")) for number in range(PAGE + 10)]
+    await pins.add("job", many)
+    first, free = await pins.drop("job")
+    assert first
+    assert (len(free), await pins.among(many)) == (PAGE, set(many) - set(free))
+    assert await pins.drop("job") == (False, sorted(set(many) - set(free)))
+    assert await pins.drop("job") == (False, [])
+    database.close()
+
+
+async def test_pins_are_found_by_shard(tmp_path: Path):
+    database = Database(tmp_path / "journal.db")
+    pins = Pins(database)
+    first, last, beyond = Digest("07" + "0" * 62), Digest("07" + "f" * 62), Digest("08" + "0" * 62)
+    await pins.add("one", [first, last, beyond])
+    await pins.add("two", [first])
+    assert pins.load_shards(7, 7) == {first, last} == await pins.in_shards(7, 7)
+    assert pins.load_shards(7, 8) == {first, last, beyond}
+    assert pins.load_shards(9, 255) == set()
+    database.close()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from protocol.ids import AuthorId
 from protocol.jobs.results import Failure, Inspection
+from protocol.ledger.attic import MemoryAttic
 from protocol.ledger.facts import Body, Closed, Control, Fact, Owner, ReplicaSet, Retried
 from protocol.ledger.fold import JobFold
 from tests.protocol.making import ANNA, BEN, JOB, ME, accepted, begun, done, ended, facts, failed, fence, folded, inspected, spec
@@ -56,7 +57,7 @@ def seen(fold: JobFold) -> dict[str, Any]:
 
 def merged(logs: list[list[Fact]], order: list[int]) -> JobFold:
     """Facts of several authors, each in sequence, interleaved as `order` says."""
-    fold = JobFold(JOB)
+    fold = JobFold(JOB, MemoryAttic(2))
     rest = [list(log) for log in logs]
     for pick in order:
         if rest[pick % len(rest)]:
