@@ -24,7 +24,7 @@ from peer.render.process import DriverProcess, Launch
 from peer.render.registry import ProcessRegistry
 from peer.render.sandbox import OPEN, Reach, Sandbox, interpreter
 from protocol import limits
-from protocol.jobs.results import Capabilities, Failure, Inspection
+from protocol.jobs.results import Capabilities, Failure, FailureClass, Inspection
 from protocol.jobs.spec import RenderSettings
 
 Home = Literal["program", "bpy"]
@@ -315,12 +315,15 @@ def missing_text(problem: str, home: Home) -> str:
 
 
 def _hand_over(outbox: Path, folder: Path, log: str) -> None:
-    """Let `outbox` take the place of `folder`, which is empty: one step, on one file system. Raises `RenderFailed`."""
+    """Let `outbox` take the place of `folder`, which is empty: one step, on one file system.
+
+    Raises `RenderFailed`; it is the renderer's fault when its folder is not what it was given."""
     try:
         outbox.rename(folder)
     except OSError as error:
         text = f"what the renderer has written cannot be taken over: {error.strerror}"
-        raise RenderFailed(Failure("renderer", text), log=log) from None
+        whose: FailureClass = "infrastructure" if outbox.is_dir() and not outbox.is_symlink() else "renderer"
+        raise RenderFailed(Failure(whose, text), log=log) from None
 
 
 def _scene(tree: Path, main: str, settings: RenderSettings) -> dict[str, Any]:

@@ -110,6 +110,9 @@ def test_a_ping_to_a_suspect_carries_the_suspicion_and_the_suspect_refutes_in_it
     book.feed(says(B, Suspect(A, 1, 1, B, False))).forget()
     _, ping = next_ping(book, to=A)
     assert ping.suspicion == Suspect(A, 1, 1, B, False)
+    pings = sent(book.wait(3), Ping, to=A)  # its own turn among the probes too, besides the questions that a suspicion asks
+    assert len(pings) >= 3
+    assert all(one.suspicion is not None for one in pings)
     other = knowing(A)
     other.feed(says(A, Ping(9, ME, Suspect(ME, 5, 1, B, False))))
     assert sent(other, Ack, to=A) == [Ack(9, 7_001)]

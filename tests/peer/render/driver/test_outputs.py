@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from peer.ports import RenderFailed
-from tests.peer.render.pictures import nothing, pixels
+from tests.peer.render.pictures import next_outbox, nothing, pixels
 
 pytestmark = [pytest.mark.blender, pytest.mark.asyncio(loop_scope="session")]
 
@@ -67,18 +69,36 @@ async def test_an_output_that_cannot_be_written_is_no_fault_of_the_scene(opened,
     assert caught.value.failure.kind == "infrastructure"
 
 
-async def test_a_node_output_that_is_not_written_fails_the_frame(opened, attempt):
+async def test_a_renderer_that_takes_its_folder_away_is_at_fault(opened, attempt, monkeypatch):
+    def moved(folder: Path) -> None:
+        folder.rmdir()
+        folder.symlink_to(tmp)
+
+    tmp, session = attempt(), await opened("simple")
+    next_outbox(session, monkeypatch, prepare=moved)
+    with pytest.raises(RenderFailed, match="cannot be taken over") as caught:
+        await session.render(1, attempt(), nothing)
+    assert caught.value.failure.kind == "renderer"
+
+
+async def test_a_node_output_that_is_not_written_fails_the_frame(opened, attempt, monkeypatch):
     """Blender says FINISHED here."""
-    session, folder = await opened("outputs"), attempt()
-    (folder / "Plain").write_text("a file where the node's folder should be")
+
+    def taken(folder: Path) -> None:
+        (folder / "Plain").write_text("a file where the node's folder should be")
+
+    session = await opened("outputs")
+    next_outbox(session, monkeypatch, prepare=taken)
     with pytest.raises(RenderFailed) as caught:
-        await session.render(2, folder, nothing)
+        await session.render(2, attempt(), nothing)
     assert "Plain" in caught.value.failure.reason
 
 
-async def test_a_folder_that_blender_would_read_as_a_template_is_refused(opened, tmp_path):
+async def test_a_folder_that_blender_would_read_as_a_template_is_refused(opened, attempt, monkeypatch):
+    def templated(folder: Path) -> Path:
+        return folder.rename(folder.with_name("{blend_name}"))
+
     session = await opened("simple")
-    folder = tmp_path / "{blend_name}"
-    folder.mkdir()
+    next_outbox(session, monkeypatch, prepare=templated)
     with pytest.raises(RenderFailed, match="braces"):
-        await session.render(1, folder, nothing)
+        await session.render(1, attempt(), nothing)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from peer.ports import RenderFailed
 from protocol.jobs.spec import RenderSettings
-from tests.peer.render.pictures import nothing, pixels
+from tests.peer.render.pictures import next_outbox, nothing, pixels
 
 pytestmark = [pytest.mark.blender, pytest.mark.asyncio(loop_scope="session")]
 
@@ -88,11 +90,15 @@ async def test_threads_change_no_pixel(opened, attempt):
     assert one == two
 
 
-async def test_placeholders_and_kept_files_are_switched_off(opened, attempt):
+async def test_placeholders_and_kept_files_are_switched_off(opened, attempt, monkeypatch):
     """The scene keeps what lies there; the empty file that lies there must be replaced."""
-    session, folder = await opened("stamped"), attempt()
-    (folder / "main_0001.png").touch()
-    (file,) = (await session.render(1, folder, nothing)).files
+
+    def filled(folder: Path) -> None:
+        (folder / "main_0001.png").touch()
+
+    session = await opened("stamped")
+    next_outbox(session, monkeypatch, prepare=filled)
+    (file,) = (await session.render(1, attempt(), nothing)).files
     assert file.path.stat().st_size > 0
 
 
