@@ -20,11 +20,12 @@ import structlog
 
 from peer.ports import Rendered, RendererMissing, RenderFailed
 from peer.render import loadlog, platform, reports
+from peer.render.handover import hand_over
 from peer.render.process import DriverProcess, Launch
 from peer.render.registry import ProcessRegistry
 from peer.render.sandbox import OPEN, Reach, Sandbox, interpreter
 from protocol import limits
-from protocol.jobs.results import Capabilities, Failure, FailureClass, Inspection
+from protocol.jobs.results import Capabilities, Failure, Inspection
 from protocol.jobs.spec import RenderSettings
 
 Home = Literal["program", "bpy"]
@@ -240,8 +241,8 @@ class BlenderSession:
         return self._process.pid
 
     async def render(self, frame: int, folder: Path, on_progress: Callable[[float], None]) -> Rendered:
-        """See `Session.render`. The process writes into a folder of its own, which then becomes `folder`: what it writes
-        later, and what other processes write, cannot get there."""
+        """See `Session.render`. The process writes into a folder of its own, and what it reports is moved into `folder`:
+        neither it nor another one can put anything there."""
         if self._over:
             raise RenderFailed(Failure("infrastructure", "the session is closed"))
         outbox = self._process.outbox()
@@ -249,7 +250,7 @@ class BlenderSession:
         try:
             answer = await self._process.ask(command, on_progress=on_progress, timeout_s=self._frame_timeout_s)
             rendered = reports.rendered(answer, folder)
-            await asyncio.to_thread(_hand_over, outbox, folder, answer.log)
+            await asyncio.to_thread(hand_over, outbox, folder, [file.name for file in rendered.files], answer.log)
             return rendered
         except BaseException:
             await asyncio.to_thread(shutil.rmtree, outbox, ignore_errors=True)
@@ -312,18 +313,6 @@ def missing_text(problem: str, home: Home) -> str:
         return "the module bpy is not installed beside this Python; pip install 'rendermesh[blender]'"
     last = " / ".join(problem.strip().splitlines()[-3:])[: limits.REASON_CHARS_MAX]
     return f"Blender does not start: {last}"
-
-
-def _hand_over(outbox: Path, folder: Path, log: str) -> None:
-    """Let `outbox` take the place of `folder`, which is empty: one step, on one file system.
-
-    Raises `RenderFailed`; it is the renderer's fault when its folder is not what it was given."""
-    try:
-        outbox.rename(folder)
-    except OSError as error:
-        text = f"what the renderer has written cannot be taken over: {error.strerror}"
-        whose: FailureClass = "infrastructure" if outbox.is_dir() and not outbox.is_symlink() else "renderer"
-        raise RenderFailed(Failure(whose, text), log=log) from None
 
 
 def _scene(tree: Path, main: str, settings: RenderSettings) -> dict[str, Any]:
