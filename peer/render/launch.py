@@ -1,8 +1,9 @@
 """Started by its path, as a process of its own: makes itself a well-behaved child of the daemon, then becomes the renderer.
 
 Runs in a fresh interpreter, so that nothing has to run between fork and exec inside the daemon with its threads. One JSON
-argument: `parent` (pid), `niceness`, `memory_bytes` (or null), and where wanted `cpus` (their numbers) and `confine`: the
-paths that it may `run`, `read`, `write`, `list` and `use` (devices), nothing else from then on. Then the command to become.
+argument: `parent` (pid), `niceness`, `memory_bytes` (or null), and where wanted `cpus` (their numbers), `seal` (bwrap gets a
+filter of system calls along) and `confine`: the paths that it may `run`, `read`, `write`, `list` and `use` (devices), nothing
+else from then on. Then the command to become.
 """
 
 from __future__ import annotations
@@ -66,20 +67,32 @@ def confine(places: dict[str, list[str]]) -> None:
     seccomp.refuse()
 
 
+def sealed(command: list[str]) -> list[str]:
+    """The command of bwrap with the filter for what it starts; it reads that from a descriptor. Raises `OSError`."""
+    from peer.render import seccomp
+
+    rules = os.memfd_create("rules", 0)  # stays open across exec
+    os.write(rules, seccomp.program(seccomp.machine()))
+    os.lseek(rules, 0, os.SEEK_SET)
+    return [command[0], "--seccomp", str(rules), *command[1:]]
+
+
 def main(arguments: list[str]) -> None:
     """Become `arguments[1:]`; exit code 127 when there is no such program."""
     lend_names(Path(__file__).resolve().parent)
-    wishes = json.loads(arguments[0])
+    wishes, command = json.loads(arguments[0]), arguments[1:]
     prepare(wishes)
-    if wishes.get("confine") is not None:
-        try:
-            confine(wishes["confine"])
-        except OSError as error:
-            _give_up(f"cannot confine itself: {error.strerror}", UNCONFINED_EXIT)
     try:
-        os.execvp(arguments[1], arguments[1:])
+        if wishes.get("confine") is not None:
+            confine(wishes["confine"])
+        if wishes.get("seal"):
+            command = sealed(command)
     except OSError as error:
-        _give_up(f"cannot start {arguments[1]}: {error.strerror}", 127)
+        _give_up(f"cannot confine itself: {error.strerror}", UNCONFINED_EXIT)
+    try:
+        os.execvp(command[0], command)
+    except OSError as error:
+        _give_up(f"cannot start {command[0]}: {error.strerror}", 127)
 
 
 def _give_up(text: str, code: int) -> NoReturn:

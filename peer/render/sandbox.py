@@ -1,14 +1,15 @@
 """The sandbox of a renderer: bwrap where it works, else Landlock with a filter of system calls, else none.
 
 Decides what a confined process can reach, and finds the strongest level by trying it once. Refuses to know what runs inside.
-Levels: bwrap gives file system, network, processes and users of its own; landlock shares them all, but opens only what is
-listed here, makes no socket, and touches no other process.
+Levels: bwrap gives file system, network, processes and users of its own, and no socket, since a namespace does not hide
+socket files; landlock shares them all, but opens only what is listed here, makes no socket, and touches no other process.
 Run as `python -m peer.render.sandbox FOLDER` it tries every level below FOLDER and prints what it found as JSON.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -16,11 +17,11 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from peer.render import landlock
+from peer.render import landlock, seccomp
 from protocol import limits
 from protocol.jobs.sandboxes import Level
 
@@ -62,7 +63,8 @@ class Reach:
     """What one process needs: programs and libraries to `run`, folders to `read`, to `write` and to `list` (names alone), the
     graphics devices.
 
-    `write` must exist; its first folder is where it begins. `read` may hold the root: all but the data folder."""
+    `write` must exist; its first folder is where it begins. `read` may hold the root: all but the data folder, which only
+    bwrap can hide then."""
 
     run: tuple[Path, ...] = ()
     read: tuple[Path, ...] = ()
@@ -78,6 +80,7 @@ class Sandbox:
     level: Level = "none"
     bwrap: str = ""
     locked: bool = False  # whether nobody inside can make namespaces either
+    sealed: bool = False  # whether bwrap gets the filter of system calls too
     hides: Path | None = None
     why: tuple[tuple[str, str], ...] = field(default=())  # (what is missing, what mends it)
 
@@ -88,7 +91,7 @@ class Sandbox:
     def wishes(self, reach: Reach) -> dict[str, Any]:
         """What the launcher does to itself before it becomes the command."""
         if self.level != "landlock":
-            return {}
+            return {"seal": True} if self.sealed else {}
         run = [*_SYSTEM, *map(str, reach.run)]
         read = [*_SETTINGS, *_MACHINE, *_OWN_PROC, *map(str, reach.read)]
         devices = [*_PLAIN_DEVICES, *(_graphics() if reach.graphics else ())]
@@ -110,8 +113,11 @@ class Sandbox:
         """Why a process with that reach would not be contained, or an empty text: what it runs lies around what is hidden."""
         if self.level == "none" or self.hides is None:
             return ""
+        hidden = [self.hides]
+        with contextlib.suppress(RuntimeError):  # an account may have none
+            hidden.append(Path.home())
         for path in reach.run:
-            if _holds(path, self.hides) or _holds(path, Path.home()):
+            if any(_holds(path, each) for each in hidden):
                 return f"its program lies in {path}, which holds more than programs: move it to a folder of its own"
         return ""
 
@@ -188,7 +194,7 @@ async def find_sandbox(choice: Choice, folder: Path, path: str | None) -> Sandbo
             continue
         fault = await _try(sandbox, folder)
         if not fault:
-            return Sandbox(sandbox.level, sandbox.bwrap, sandbox.locked, folder, tuple(why))
+            return replace(sandbox, why=tuple(why))
         remedy = GET_NAMESPACES if sandbox.level == "bwrap" else GET_LANDLOCK
         if (sandbox.level, remedy) not in [(text.partition(":")[0], mends) for text, mends in why]:
             why.append((f"{sandbox.level}: {fault}", remedy))
@@ -204,8 +210,8 @@ def _candidates(choice: Choice, folder: Path, path: str | None) -> Iterator[Sand
         if program is None:
             yield ("bwrap: it is not installed", GET_BWRAP)
         else:
-            yield Sandbox("bwrap", program, locked=True, hides=folder)
-            yield Sandbox("bwrap", program, hides=folder)
+            for locked, sealed in ((True, True), (False, True), (False, False)):
+                yield Sandbox("bwrap", program, locked, sealed and seccomp.is_known(), hides=folder)
     if choice in ("auto", "landlock"):
         if landlock.version() == 0:
             yield ("landlock: the kernel has none, or it is switched off", GET_LANDLOCK)

@@ -2,6 +2,7 @@
 
 Runs inside the child, before it reads anything foreign. Standard library only and nothing of the daemon. It stands beside
 Landlock, which knows files and TCP alone: UDP, UNIX sockets, changed modes and owners, and other processes are its part.
+Beside bwrap its part is UNIX sockets, which any file system shows, and whatever of the kernel a renderer has no use for.
 """
 
 from __future__ import annotations
@@ -103,6 +104,15 @@ def machine() -> Machine:
     if found is None or ctypes.sizeof(ctypes.c_void_p) != 8:
         raise OSError(errno.ENOSYS, f"system calls of {platform.machine()} are not known")
     return found
+
+
+def is_known() -> bool:
+    """Whether this processor's numbers are known."""
+    try:
+        machine()
+    except OSError:
+        return False
+    return True
 
 
 class _Program(ctypes.Structure):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -98,6 +100,49 @@ def test_doctor_is_told_as_json(tmp_path):
     assert json.loads(done.stdout)["level"] in LEVELS
 
 
+OUT_THERE = ("socket", "write", "key", "picture")
+REACH_OUT = """
+import json, pathlib, socket, sys
+done = []
+for name, way in {
+    "socket": lambda: socket.socket(socket.AF_UNIX).connect(sys.argv[1]),
+    "write": lambda: pathlib.Path(sys.argv[1] + ".new").touch(),
+    "key": lambda: pathlib.Path(sys.argv[2]).read_bytes(),
+    "picture": lambda: pathlib.Path(sys.argv[3]).read_bytes(),
+}.items():
+    try:
+        way()
+        done.append(name)
+    except OSError:
+        pass
+print(json.dumps(done))
+"""
+
+
+@real
+@pytest.mark.parametrize(
+    ("level", "could"),
+    [("none", ["socket", "write", "key", "picture"]), ("bwrap", ["picture"]), ("landlock", ["key", "picture"])],
+)
+async def test_who_reads_all_but_the_data_folder_talks_to_no_socket_file(tmp_path, level, could):
+    """As the verifier of output roots does; the daemons of a machine listen on such files. Landlock cannot hide the data
+    folder from it, which says nothing to anybody but its parent."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "identity.key").touch()
+    (tmp_path / "picture.png").touch()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "door"))
+        door.listen()
+        walls = await find_sandbox(level, data, None)
+        assert walls.level == level
+        aims = [str(path) for path in (tmp_path / "door", data / "identity.key", tmp_path / "picture.png")]
+        reach = Reach(run=sandbox.interpreter(), read=(Path("/"),))
+        command = sandbox.start(walls, reach, (sys.executable, "-c", REACH_OUT, *aims))
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
+    assert json.loads(done.stdout) == could
+
+
 # what a level is made of
 
 
@@ -107,6 +152,14 @@ def test_a_program_that_lies_around_the_data_folder_is_not_started(tmp_path):
     assert "move it" in inside.objection(Reach(run=(Path.home(),)))
     assert inside.objection(Reach(run=(tmp_path / "other",))) == ""
     assert OPEN.objection(Reach(run=(Path("/"),))) == ""
+
+
+def test_an_account_without_a_home_has_none_to_hide(tmp_path, monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])  # an account that is in no list
+    with pytest.raises(RuntimeError):
+        Path.home()
+    assert Sandbox("landlock", hides=tmp_path / "data").objection(Reach(run=(tmp_path / "other",))) == ""
 
 
 def test_a_signal_is_told_from_an_exit_code():
