@@ -223,7 +223,7 @@ async def _start(options: VerifierOptions) -> asyncio.subprocess.Process:
             stderr=asyncio.subprocess.DEVNULL,
             env={"PYTHONPATH": str(_ROOT), "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
             limit=limits.VERIFY_LINE_BYTES_MAX,
-            process_group=0,
+            start_new_session=True,  # also without the daemon's terminal
         )
     except OSError as error:
         raise _failed("infrastructure", f"the image verifier does not start: {error.strerror}") from error

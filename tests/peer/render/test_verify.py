@@ -253,10 +253,10 @@ async def test_a_cancelled_request_leaves_the_next_one_right(verifier: ChildVeri
     assert found.pixel_hash == pixel_hash(other.path)
 
 
-async def test_the_child_is_limited_and_in_a_group_of_its_own(verifier: ChildVerifier, tmp_path):
+async def test_the_child_is_limited_and_in_a_session_of_its_own(verifier: ChildVerifier, tmp_path):
     await verifier.verify([picture(tmp_path)])
     child = psutil.Process(verifier.pids[0])
-    assert os.getpgid(child.pid) == child.pid
+    assert os.getpgid(child.pid) == os.getsid(child.pid) == child.pid  # no terminal that it could type into
     assert child.rlimit(psutil.RLIMIT_AS)[1] == limits.VERIFY_MEMORY_BYTES_MAX
     assert child.rlimit(psutil.RLIMIT_FSIZE)[1] == 0
     assert 0 < child.rlimit(psutil.RLIMIT_CPU)[0] <= limits.VERIFY_CPU_S_MAX + 60
