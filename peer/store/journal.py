@@ -62,6 +62,10 @@ class SqliteJournal:
         self._refuse_damage(bad)
         return facts
 
+    def refuse_missing(self, count: int) -> None:
+        """So many stored facts were not found in their order: their keys are damaged. Raises `StoreBroken`, naming the rows."""
+        self._refuse_damage(self._database.run_now(damaged_rows) or [f"{count:,} facts that their keys do not lead to"])
+
     async def values(self) -> Mapping[str, bytes]:
         """Every stored value by key. Raises `StoreBroken` like `facts`."""
         values, bad = await self._database.run(_read_values)
@@ -81,7 +85,9 @@ class SqliteJournal:
 
 
 class StoredFacts(Collection[Fact]):
-    """The facts of a journal, in memory some at a time."""
+    """The facts of a journal, in memory some at a time. Nobody writes meanwhile.
+
+    They are sought by their keys, which a damaged key may lead astray: as many must be found as there are."""
 
     def __init__(self, journal: SqliteJournal, count: int) -> None:
         self._journal = journal
@@ -91,10 +97,13 @@ class StoredFacts(Collection[Fact]):
         return self._count
 
     def __iter__(self) -> Iterator[Fact]:
-        page = self._journal.page(None)
+        page, missing = self._journal.page(None), self._count
         while page:
             yield from page
+            missing -= len(page)
             page = self._journal.page(page[-1])
+        if missing > 0:
+            self._journal.refuse_missing(missing)
 
     def __contains__(self, fact: object) -> bool:
         return any(fact == one for one in self)
