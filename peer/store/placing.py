@@ -25,26 +25,43 @@ Written = tuple[Path, Digest, int]
 def place(source: Path, target: Path, size: int, *, sync: bool = True) -> bool:
     """Link verified bytes into place; whether there was no file. One that is not even as long is damaged, and gives way.
 
-    Without `sync` the name is durable only after `sync_folder` of its folder."""
+    Without `sync` the name is durable only after `sync_folder` of its folder. A new name that cannot be made durable is taken
+    away again, for whoever asks takes a file under its name for a blob."""
     with disk_faults("link a file into place"):
         source.chmod(FILE_MODE)
         failpoints.reach("blob commit before")
-        new = place_no_replace(source, target, sync=sync)
+        new = place_no_replace(source, target, sync=False)
         if not new and target.stat().st_size != size:
             remove(target)
-            place_no_replace(source, target, sync=sync)
-            if sync:
-                sync_folder(target.parent)
+            place_no_replace(source, target, sync=False)
+        if sync:
+            _make_durable(target.parent, [target] if new else [])
         failpoints.reach("blob commit after")
     return new
 
 
 def place_all(files: Iterable[Written], folder: Path) -> list[bool]:
     """Link files of one shard into its folder, and make all their names durable together; as `place` of each."""
-    new = [place(path, folder / digest, size, sync=False) for path, digest, size in files]
+    new: list[bool] = []
+    names: list[Path] = []
+    try:
+        for path, digest, size in files:
+            new.append(place(path, folder / digest, size, sync=False))
+            names.extend([folder / digest] if new[-1] else [])
+    except BaseException:
+        remove_all(names)
+        raise
     with disk_faults("link files into place"):
-        sync_folder(folder)
+        _make_durable(folder, names)
     return new
+
+
+def _make_durable(folder: Path, names: Iterable[Path]) -> None:
+    try:
+        sync_folder(folder)
+    except BaseException:
+        remove_all(names)
+        raise
 
 
 def write_small(files: Sequence[tuple[Path, bytes]]) -> list[Written]:
