@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
 from peer.ports import RendererMissing, RenderFailed
 from peer.render.blender import DRIVER, BlenderRenderer
+from peer.render.registry import ProcessRegistry
 from peer.render.sandbox import Sandbox, find_sandbox
 from protocol.jobs.spec import RenderSettings
 from tests.peer.render.pictures import nothing
@@ -234,6 +236,91 @@ async def test_one_process_opens_many_trees_and_dies_of_a_signal(confined, kitch
     with pytest.raises(RenderFailed, match="signal SIGKILL"):
         await task
     await session.close()
+
+
+async def slow_frame(renderer: BlenderRenderer, kitchen, attempt) -> tuple[asyncio.Task, list[psutil.Process]]:
+    """A frame in the middle of rendering, and the processes that it takes: the renderer itself is the last one."""
+    session = await renderer.open(kitchen.scenes, "slow.blend", RenderSettings())
+    task = asyncio.create_task(session.render(1, attempt(), nothing))
+    await wait_until(lambda: session._process._requests.running is not None)
+    outer = psutil.Process(session.pid)
+    return task, [outer, *outer.children(recursive=True)]
+
+
+@real
+@pytest.mark.parametrize("level", CONFINED)
+async def test_a_renderer_that_stands_still_is_stalled_and_gone(confined, kitchen, tmp_path, attempt, level):
+    """Under bwrap the process that the daemon has started only waits for the one that renders."""
+    renderer = await confined(level, tmp_path, stall_s=2.0)
+    task, processes = await slow_frame(renderer, kitchen, attempt)
+    assert len(processes) == (3 if level == "bwrap" else 1)
+    processes[-1].suspend()
+    with pytest.raises(RenderFailed) as caught:
+        await task
+    assert caught.value.failure.kind == "stalled"
+    await wait_until(lambda: not any(process.is_running() for process in processes))
+    await wait_until(lambda: list((tmp_path / "scratch" / "tmp").iterdir()) == [])
+
+
+@real
+@pytest.mark.parametrize("level", CONFINED)
+async def test_a_renderer_that_works_in_silence_is_not_stalled(confined, kitchen, tmp_path, attempt, level):
+    """Its processor time is seen through the walls; the clock of the frame ends it."""
+    renderer = await confined(level, tmp_path, stall_s=2.0)
+    session = await renderer.open(kitchen.scenes, "slow.blend", RenderSettings(), frame_timeout_s=7.0)
+    with pytest.raises(RenderFailed) as caught:
+        await session.render(1, attempt(), nothing)
+    assert caught.value.failure.kind == "timeout"
+
+
+@real
+@pytest.mark.parametrize("level", CONFINED)
+async def test_a_stopped_renderer_stops_too(confined, kitchen, tmp_path, attempt, level):
+    renderer = await confined(level, tmp_path)
+    task, processes = await slow_frame(renderer, kitchen, attempt)
+    processes[-1].suspend()
+    await renderer.close()
+    with pytest.raises(RenderFailed):
+        await task
+    await wait_until(lambda: not any(process.is_running() for process in processes))
+    assert list((tmp_path / "pids").iterdir()) == []
+
+
+DAEMON = """
+import asyncio, json, os, sys
+from pathlib import Path
+import psutil
+from peer.render.blender import BlenderOptions, BlenderRenderer
+from peer.render.sandbox import find_sandbox
+from protocol.jobs.spec import RenderSettings
+
+async def main(home, command, scenes, folder, level):
+    walls = await find_sandbox(level, folder, None)
+    options = BlenderOptions(folder / "scratch", folder / "pids", os.environ, sandbox=walls, read=(scenes,))
+    session = await BlenderRenderer(tuple(command), home, options).open(scenes, "slow.blend", RenderSettings())
+    outer = psutil.Process(session.pid)
+    print(json.dumps([process.pid for process in (outer, *outer.children(recursive=True))]), flush=True)
+    await session.render(1, folder / "attempt", lambda progress: None)
+
+asyncio.run(main(sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), sys.argv[5]))
+"""
+
+
+@real
+@pytest.mark.parametrize("level", CONFINED)
+async def test_nothing_of_a_confined_renderer_survives_its_daemon(kitchen, tmp_path, level):
+    await working(level, tmp_path)
+    arguments = (kitchen.home, json.dumps(kitchen.command), str(kitchen.scenes), str(tmp_path), level)
+    command = (sys.executable, "-c", DAEMON, *arguments)
+    daemon = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    assert daemon.stdout is not None
+    processes = [psutil.Process(pid) for pid in json.loads(await daemon.stdout.readline())]
+    assert all(process.is_running() for process in processes)
+    daemon.kill()
+    await daemon.wait()
+    await wait_until(lambda: not any(process.is_running() for process in processes))
+    assert ProcessRegistry(tmp_path / "pids").reap() == []
+    assert [list((tmp_path / name).iterdir()) for name in ("pids", "scratch/tmp")] == [[], []]
 
 
 async def test_a_blender_whose_folder_holds_the_data_folder_is_missing(kitchen, tmp_path):
