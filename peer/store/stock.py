@@ -16,7 +16,7 @@ from peer.ports import StoreBroken, StoreFull
 from peer.store.cache import CacheIndex
 from peer.store.layout import SHARDS, BlobFolders
 from peer.store.pins import Pins
-from peer.store.threads import Threads
+from peer.store.threads import Threads, uninterrupted
 from protocol.ids import Digest
 
 SHARDS_AT_ONCE: Final = 8  # of a start: a few pins in memory, and not many questions
@@ -62,7 +62,13 @@ class Stock:
         return await self._threads.run(self._folders.sizes, list(digests))
 
     async def pin(self, owner: str, digests: Sequence[Digest]) -> None:
-        """Protect blobs, also such as are not here yet; durable when it returns. Raises what `Pins.add` raises."""
+        """Protect blobs, also such as are not here yet; durable when it returns. Raises what `Pins.add` raises.
+
+        A cancelled call ends first, as one of `unpin` does with the pins that it has begun to take back: else what is here would
+        go on being expected, and what is free would not be known to be."""
+        await uninterrupted(self._pin(owner, digests))
+
+    async def _pin(self, owner: str, digests: Sequence[Digest]) -> None:
         moved = {digest: self.index.size(digest) for digest in digests if digest in self.index}
         rest = [digest for digest in digests if digest not in moved]
         self._pinning.update(digests)
@@ -72,7 +78,7 @@ class Stock:
             self.index.expect(digest)
         try:
             await self._pins.add(owner, digests)
-        except BaseException:
+        except Exception:
             self._settled(digests)
             for digest, size in moved.items():
                 self.index.add(digest, size, new=True)
@@ -86,10 +92,13 @@ class Stock:
 
     async def unpin(self, owner: str) -> None:
         """Take back all pins of `owner`, some at a time; what nobody else needs may go. Raises what `Pins.drop` raises."""
-        more = True
-        while more:
-            more, free = await self._pins.drop(owner)
-            self._free(free, await self.sizes(free))
+        while await uninterrupted(self._unpin_some(owner)):
+            pass
+
+    async def _unpin_some(self, owner: str) -> bool:
+        more, free = await self._pins.drop(owner)
+        self._free(free, await self.sizes(free))
+        return more
 
     async def pinned(self, digests: Iterable[Digest]) -> set[Digest]:
         """Those that must stay by somebody's pin; the index does not offer them any more."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,29 @@ async def test_a_blob_that_arrives_twice_and_is_pinned_between_stays(tight: Stor
     for number in (2, 3, 4):
         await put(tight.blobs, data(number))
     assert await tight.blobs.has(digest)
+
+
+async def cancel_after(work: Coroutine[None, None, None], turns: int) -> None:
+    """Cancel when the loop has gone round so often."""
+    task = asyncio.create_task(work)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancelled_pin_does_not_go_on_expecting_what_is_here(tight: Store):
+    digest = await put(tight.blobs, data(1))
+    await tight.blobs.pin("old", [digest])
+    for turns in range(80):
+        await cancel_after(tight.blobs.pin(f"job {turns}", [digest]), turns)
+        assert tight.blobs._index._awaited == set()
+
+
+async def test_a_cancelled_unpinning_knows_what_is_free_now(tight: Store):
+    digest = await put(tight.blobs, data(1))
+    for turns in range(1, 80):
+        await tight.blobs.pin("job", [digest])
+        await cancel_after(tight.blobs.unpin("job"), turns)
+        assert tight.blobs._index.digests() == [digest]
