@@ -66,6 +66,7 @@ class FolderBlobs:
         self._stock = Stock(folders, pins, self._index, self._threads)
         self._tree_lock = asyncio.Lock()
         self._resuming: set[Digest] = set()
+        self._leaving: set[Digest] = set()
         self._serial = 0
         self.on_lost: Callable[[Digest], None] = lambda _: None
         """Told of each copy that was found damaged or gone, after it was dropped."""
@@ -297,7 +298,7 @@ class FolderBlobs:
                 self._index.touch(digest)
             held = await self._stock.sizes(digests)
             for digest in digests:
-                if digest not in held:
+                if digest not in held or digest in self._leaving:
                     raise _no_such_blob(digest)
             found = self._trees.find(manifest.digest())
             if found is not None:
@@ -384,12 +385,16 @@ class FolderBlobs:
         return _no_such_blob(digest)
 
     async def _unlink(self, digest: Digest) -> None:
-        self._index.remove(digest)  # first: nobody begins to use it from here on
-        trees = self._trees.holding(digest)
-        if trees:
-            async with self._tree_lock:
-                await self._threads.run(self._trees.drop, trees)
-        await self._threads.run(remove, self._folders.path(digest))
+        self._index.remove(digest)
+        self._leaving.add(digest)  # first: nobody lays it out from here on; whoever reads waits for its shard's lock
+        try:
+            trees = self._trees.holding(digest)
+            if trees:
+                async with self._tree_lock:
+                    await self._threads.run(self._trees.drop, trees)
+            await self._threads.run(remove, self._folders.path(digest))
+        finally:
+            self._leaving.discard(digest)
 
     # ---- small things --------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,12 +13,14 @@ import pytest
 from peer.ports import BlobWriter, Corrupt, StoreFull
 from peer.store.blobs import BlobOptions
 from peer.store.folder import Store, open_store
+from peer.store.stock import Stock
 from protocol import limits
 from protocol.errors import Invalid, NotFound
 from protocol.ids import Digest
 from protocol.jobs.manifest import make_manifest
 from tests.contract.blobs_suite import LARGE, digest_of, entry, got, put
 from tests.peer.store.disks import fill
+from tests.waiting import wait_until
 
 KB = 1024
 TIGHT = BlobOptions(cache_bytes_max=100 * KB, grace_s=0.0)
@@ -149,6 +151,26 @@ async def test_a_laid_out_scene_stays_while_any_of_its_blobs_is_pinned(tight: St
     assert not tree.exists()
     again = await tight.blobs.materialise(make_manifest("x", [entry("x", data(6))]))
     assert (again / "x").read_bytes() == data(6)
+
+
+async def test_a_scene_is_not_given_out_while_one_of_its_blobs_is_leaving(tight: Store, monkeypatch: pytest.MonkeyPatch):
+    """Its file is still there, and so is the laid-out scene; both go next."""
+    digest = await put(tight.blobs, data(1))
+    manifest = make_manifest("s.blend", [entry("s.blend", data(1))])
+    await tight.blobs.materialise(manifest)
+    look, leaving = Stock.sizes, list[asyncio.Task[None]]()
+
+    async def meanwhile(stock: Stock, digests: Iterable[Digest]) -> dict[Digest, int]:
+        leaving.append(asyncio.create_task(tight.blobs._evict(1)))
+        await wait_until(lambda: digest not in stock.index)
+        return await look(stock, digests)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stock, "sizes", meanwhile)
+        with pytest.raises(NotFound):
+            await tight.blobs.materialise(manifest)
+    await asyncio.gather(*leaving)
+    assert not await tight.blobs.has(digest)
 
 
 async def test_trees_share_their_bytes_with_the_blobs(store: Store):
