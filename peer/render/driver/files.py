@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-from peer.render.driver import series
+from peer.render.driver import series, used
 from peer.render.driver.blender import bpy
 
 _DIGITS = re.compile(r"(\d+)(\.\w+)\Z")
@@ -16,19 +16,22 @@ _DIGITS = re.compile(r"(\d+)(\.\w+)\Z")
 
 def missing(scene: Any, tree: str) -> list[dict[str, str]]:
     """A picture-class warning for every file that the scene needs and that does not lie where it says."""
+    in_use = used.by_pictures(scene)
+    trees = [*used.node_trees(scene, in_use)]
+    volumes = _used(bpy.data.volumes, in_use)
     found = [
         *_lost("missing_library", "library", _libraries()),
-        *_lost("missing_image", "image", _images()),
-        *_lost("missing_font", "font", _simple(bpy.data.fonts)),
-        *_lost("missing_volume", "volume", _volumes()),
-        *_lost("missing_cache", "cache file", _simple(bpy.data.cache_files)),
-        *_lost("missing_clip", "movie clip", _simple(bpy.data.movieclips)),
-        *_lost("missing_ies", "light profile", _node_files("TEX_IES")),
-        *_lost("missing_osl", "OSL shader", _node_files("SCRIPT")),
+        *_lost("missing_image", "image", _images(in_use)),
+        *_lost("missing_font", "font", _simple(_used(bpy.data.fonts, in_use))),
+        *_lost("missing_volume", "volume", _volumes(volumes)),
+        *_lost("missing_cache", "cache file", _simple(_used(bpy.data.cache_files, in_use))),
+        *_lost("missing_clip", "movie clip", _simple(_used(bpy.data.movieclips, in_use))),
+        *_lost("missing_ies", "light profile", _node_files(trees, "TEX_IES")),
+        *_lost("missing_osl", "OSL shader", _node_files(trees, "SCRIPT")),
         *_lost("missing_cache", "mesh cache", _mesh_caches(scene)),
         *_lost("missing_cache", "simulation cache", _simulations(scene)),
     ]
-    holes = series.holes(scene, _absolute)
+    holes = series.holes(scene, trees, volumes, _absolute)
     return [
         *(_warning(code, noun, name, raw, path, tree) for code, noun, name, raw, path in found),
         *(_hole(name, raw, path, tree) for name, raw, path in holes if all(path != lost[-1] for lost in found)),
@@ -81,9 +84,13 @@ def _libraries() -> Iterator[Reference]:
             yield library.name, library.filepath, parents if parents.exists() else own
 
 
-def _images() -> Iterator[Reference]:
-    for image in bpy.data.images:
-        needed = image.source in ("FILE", "SEQUENCE", "MOVIE", "TILED") and image.users > 0 and image.filepath
+def _used(blocks: Any, in_use: Container[Any]) -> list[Any]:
+    return [block for block in blocks if block in in_use]
+
+
+def _images(in_use: Container[Any]) -> Iterator[Reference]:
+    for image in _used(bpy.data.images, in_use):
+        needed = image.source in ("FILE", "SEQUENCE", "MOVIE", "TILED") and image.filepath
         if not needed or len(image.packed_files) > 0:
             continue
         if image.source == "TILED":
@@ -111,7 +118,7 @@ def _any_of_sequence(path: Path) -> Path:
     return next((entry for entry in path.parent.iterdir() if series.match(entry.name)), path)
 
 
-def _simple(blocks: Any) -> Iterator[Reference]:
+def _simple(blocks: Iterable[Any]) -> Iterator[Reference]:
     for block in blocks:
         packed = getattr(block, "packed_file", None) is not None
         if block.filepath and block.filepath != "<builtin>" and not packed:
@@ -119,19 +126,17 @@ def _simple(blocks: Any) -> Iterator[Reference]:
             yield block.name, block.filepath, _any_of_sequence(path) if getattr(block, "is_sequence", False) else path
 
 
-def _volumes() -> Iterator[Reference]:
-    for volume in bpy.data.volumes:
+def _volumes(volumes: Iterable[Any]) -> Iterator[Reference]:
+    for volume in volumes:
         if volume.filepath and volume.packed_file is None:
             path = _absolute(volume.filepath, volume.library)
             yield volume.name, volume.filepath, _any_of_sequence(path) if volume.is_sequence else path
 
 
-def _node_files(kind: str) -> Iterator[Reference]:
+def _node_files(trees: Iterable[tuple[Any, Any]], kind: str) -> Iterator[Reference]:
     """Files that shader nodes of type `kind` name themselves."""
-    owners = [*bpy.data.materials, *bpy.data.worlds, *bpy.data.lights]
-    trees = [*((owner.node_tree, owner.library) for owner in owners), *((group, group.library) for group in bpy.data.node_groups)]
     for tree, library in trees:
-        for node in tree.nodes if tree is not None else ():
+        for node in tree.nodes:
             if node.type == kind and node.mode == "EXTERNAL" and node.filepath:
                 yield node.name, node.filepath, _absolute(node.filepath, library)
 

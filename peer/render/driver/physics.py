@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from peer.render.driver import used
 from peer.render.driver.blender import bpy
 
 REMEDY = (
@@ -25,9 +26,8 @@ _BAKE = struct.Struct("<iI8xQiiiiQQ")  # Blender's NodesModifierBake: id, flag, 
 def unbaked(scene: Any) -> list[dict[str, str]]:
     """A picture-class warning for every simulation of `scene` that is rendered and not baked."""
     found = [*_rigid_bodies(scene)]
-    for obj in scene.objects:
-        if not obj.hide_render:
-            found += [*_modifiers(obj), *_particles(obj)]
+    for obj in used.objects(scene):
+        found += [*_modifiers(obj), *_particles(obj)]
     return [_warning(what, name) for what, name in found]
 
 
@@ -51,8 +51,8 @@ def _modifiers(obj: Any) -> Iterator[tuple[str, str]]:
             if modifier.domain_settings is not None and not modifier.domain_settings.has_cache_baked_data:
                 yield "fluid", obj.name
         elif modifier.type == "DYNAMIC_PAINT" and modifier.canvas_settings is not None:
-            surfaces = modifier.canvas_settings.canvas_surfaces
-            if any(surface.is_active and not _is_kept(surface.point_cache) for surface in surfaces):
+            cached = [one for one in modifier.canvas_settings.canvas_surfaces if one.is_active and one.is_cache_user]
+            if not all(_is_kept(surface.point_cache) for surface in cached):
                 yield "dynamic paint", obj.name
         elif modifier.type == "NODES" and not _zones_are_baked(modifier, obj):
             yield "simulation zone", obj.name

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from peer.render.driver.blender import bpy
-
 FRAMES_MAX = 100_000
 _DIGITS = re.compile(r"(\d+)(\D*)\Z")
 
@@ -16,13 +14,16 @@ Number = Callable[[int], "int | None"]
 Hole = tuple[str, str, Path]  # name of the data-block, path as the artist wrote it, the first file that is not there
 
 
-def holes(scene: Any, absolute: Callable[[str, Any], Path]) -> Iterator[Hole]:
-    """Series of which there are files, and not all that the frames of `scene` need."""
+def holes(
+    scene: Any, trees: Iterable[tuple[Any, Any]], volumes: Iterable[Any], absolute: Callable[[str, Any], Path]
+) -> Iterator[Hole]:
+    """Series that nodes of `trees` (each with its library) and `volumes` show, of which there are files, and not all that the
+    frames of `scene` need."""
     frames = range(scene.frame_start, scene.frame_end + 1, max(1, scene.frame_step))[:FRAMES_MAX]
-    for image, user in _image_users(scene):
+    for image, user in _image_users(trees):
         if not image.packed_files:
             yield from _hole(image.name, image.filepath, absolute(image.filepath, image.library), frames, image_number(user))
-    for volume in bpy.data.volumes:
+    for volume in volumes:
         if volume.is_sequence and volume.filepath:
             yield from _hole(
                 volume.name, volume.filepath, absolute(volume.filepath, volume.library), frames, volume_number(volume)
@@ -82,12 +83,10 @@ def _hole(name: str, raw: str, path: Path, frames: Iterable[int], number: Number
             return
 
 
-def _image_users(scene: Any) -> Iterator[tuple[Any, Any]]:
+def _image_users(trees: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     """Every image sequence with whatever picks its files: a texture node's user, or a compositor node itself."""
-    trees = [block.node_tree for block in (*bpy.data.materials, *bpy.data.worlds, *bpy.data.lights)]
-    trees += [*bpy.data.node_groups, getattr(scene, "node_tree", None)]
-    for tree in trees:
-        for node in tree.nodes if tree is not None else ():
+    for tree, _ in trees:
+        for node in tree.nodes:
             image = getattr(node, "image", None)
             user = getattr(node, "image_user", node)
             if image is None or image.source != "SEQUENCE" or not hasattr(user, "frame_duration") or node.mute:

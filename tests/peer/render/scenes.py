@@ -190,6 +190,77 @@ def baked():
     bpy.ops.ptcache.bake_all(bake=True)
 
 
+def unseen():
+    """What no picture shows: simulations of hidden collections, a canvas that writes pictures, data of another scene, what
+    the artist looks at, a spare material, a compositor that is switched off. Every file is missing."""
+    scene = fresh()
+    hidden, excluded = (bpy.data.collections.new(name) for name in ("Hidden", "Excluded"))
+    for collection in (hidden, excluded):
+        scene.collection.children.link(collection)
+        body = bpy.data.objects.new(collection.name, bpy.data.meshes["Cube"])
+        body.modifiers.new("Cloth", "CLOTH")
+        collection.objects.link(body)
+    hidden.hide_render = True
+    scene.view_layers[0].layer_collection.children["Excluded"].exclude = True
+    cube = bpy.data.objects["Cube"]
+    canvas = cube.modifiers.new("Paint", "DYNAMIC_PAINT")
+    with bpy.context.temp_override(object=cube, active_object=cube):
+        bpy.ops.dpaint.type_toggle(type="CANVAS")
+    canvas.canvas_settings.canvas_surfaces[0].surface_format = "IMAGE"
+    look = bpy.data.objects.new("Look", None)
+    look.empty_display_type, look.data = "IMAGE", gone("look")
+    scene.collection.objects.link(look)
+    bpy.data.cameras[0].background_images.new().image = gone("plate")
+    spare, sky = bpy.data.materials.new("Spare"), bpy.data.worlds.new("Sky")
+    spare.use_fake_user = True
+    bpy.data.scenes.new("Other").world = sky
+    for owner in (spare, sky):
+        owner.use_nodes = True
+        owner.node_tree.nodes.new("ShaderNodeTexImage").image = gone(owner.name)
+    compositor(scene).nodes.new("CompositorNodeImage").image = gone("mixed")
+    scene.render.use_compositing = False
+    bpy.context.window.scene = scene
+
+
+def gone(name):
+    image = bpy.data.images.new(name, 4, 4)
+    image.source, image.filepath = "FILE", f"//gone/{name}.png"
+    return image
+
+
+def compositor(scene):
+    if NEW:
+        scene.compositing_node_group = bpy.data.node_groups.new("Compositor", "CompositorNodeTree")
+        return scene.compositing_node_group
+    scene.use_nodes = True
+    return scene.node_tree
+
+
+def by_others():
+    """Simulations of hidden objects that pictures show all the same, and images that they need: by an instance of a collection
+    that is in no scene, by nodes of another object, by a texture, by the compositor."""
+    scene = fresh()
+    cube = bpy.data.objects["Cube"]
+    shelf, deeper, excluded = (bpy.data.collections.new(name) for name in ("Shelf", "Deeper", "Excluded"))
+    shelf.children.link(deeper)
+    scene.collection.children.link(excluded)
+    for collection in (deeper, excluded):
+        body = bpy.data.objects.new(collection.name, bpy.data.meshes["Cube"])
+        body.modifiers.new("Cloth", "CLOTH")
+        collection.objects.link(body)
+    scene.view_layers[0].layer_collection.children["Excluded"].exclude = True
+    instance = bpy.data.objects.new("Instance", None)
+    instance.instance_type, instance.instance_collection = "COLLECTION", shelf
+    scene.collection.objects.link(instance)
+    nodes = cube.modifiers.new("Nodes", "NODES")
+    nodes.node_group = bpy.data.node_groups.new("Nodes", "GeometryNodeTree")
+    nodes.node_group.nodes.new("GeometryNodeObjectInfo").inputs["Object"].default_value = bpy.data.objects["Excluded"]
+    texture = bpy.data.textures.new("Bumps", "IMAGE")
+    texture.image = gone("bumps")
+    cube.modifiers.new("Displace", "DISPLACE").texture = texture
+    compositor(scene).nodes.new("CompositorNodeImage").image = gone("mixed")
+
+
 def refused():
     cube = (fresh(), bpy.data.objects["Cube"])[1]
     cube.driver_add("location", 0).driver.expression = "frame * 0.1"
@@ -252,6 +323,8 @@ for build in (
     timed,
     stepped,
     baked,
+    unseen,
+    by_others,
     refused,
     missing,
     huge,
