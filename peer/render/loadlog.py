@@ -15,7 +15,9 @@ from protocol.jobs.results import Inspection, SceneWarning
 from protocol.jobs.spec import RenderSettings
 
 _ENGINE: Final = re.compile(r"Engine '([^']*)' not available for scene '(.*)' \(an add-on")
-_COLOR: Final = re.compile(r"olou?r[ _]management[^\n]*?[:|]\s*(?:WARNING\s+)?([^\n]*\"([^\"\n]*)\" not found, setting[^\n]*)")
+_COLOR: Final = re.compile(
+    r"olou?r[ _]management[^\n]*?[:|]\s*(?:WARNING\s+)?([^\n]*\"[^\"\n]*\"[^\"\n]* not found, (?:setting|will use)[^\n]*)"
+)
 _FALLBACK: Final = re.compile(r"(?:[Cc]olor management: using fallback mode|OCIO_CONFIG[^\n]*not found)[^\n]*")
 
 
@@ -39,7 +41,7 @@ def _engines(inspection: Inspection, log: str, settings: RenderSettings) -> Iter
 
 def _colors(log: str) -> Iterator[SceneWarning]:
     remedy = "save the scene with a view of Blender's own configuration: a peer's OCIO configuration is never used"
-    for said, _ in _COLOR.findall(log):
+    for said in _COLOR.findall(log):
         text = f"a name of another OCIO configuration: {' '.join(said.split())}"
         yield SceneWarning("color_management", "picture", text[: limits.REASON_CHARS_MAX], remedy)
     for said in _FALLBACK.findall(log):

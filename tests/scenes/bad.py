@@ -289,12 +289,18 @@ def unknown_view_transform(_folder):
     small().view_settings.view_transform = "Filmic"
 
 
+def unknown_color_space(folder):
+    """A texture in a colour space of such a configuration."""
+    picture(folder, "//textures/wood.png").colorspace_settings.name = "Filmic Log"
+
+
 def after_saving(name, path):
     """What Blender itself would not save."""
-    if name == "unknown_view_transform":
+    if name in ("unknown_view_transform", "unknown_color_space"):
+        own = b"Filmic\0" if name == "unknown_view_transform" else b"Filmic Log\0"
         data = path.read_bytes()
-        assert data.count(b"Filmic\0") == 1
-        path.write_bytes(data.replace(b"Filmic\0", b"Studio\0"))
+        assert data.count(own) == 1
+        path.write_bytes(data.replace(own, own.replace(b"Filmic", b"Studio")))
 
 
 def time_limit(_folder):
@@ -355,5 +361,5 @@ MAKERS = [
     unbaked_cloth, baked_cloth, cloth_beside_cache, cloth_without_cache, unbaked_soft_body, unbaked_particles, hair,
     unbaked_rigid_body, unbaked_fluid, unbaked_simulation_zone, time_limit, stamp, stamp_of_frame, denoised, no_camera,
     nothing_to_write, crash_on_one_frame, baked_simulation_zone, unknown_engine,
-    unknown_engine_overridden, unknown_view_transform,
+    unknown_engine_overridden, unknown_view_transform, unknown_color_space,
 ]  # fmt: skip

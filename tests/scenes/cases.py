@@ -79,6 +79,7 @@ _BAD: Final = (
     held("unknown_engine", "unknown_engine", accept=False),
     Case("unknown_engine_overridden", spec={"engine": "CYCLES"}, reference={"engine": "CYCLES"}),
     held("unknown_view_transform", "color_management"),
+    held("unknown_color_space", "color_management"),
     Case("time_limit", ("not_comparable",)),
     Case("stamp", ("not_comparable",), pictures="sized"),
     Case("stamp_of_frame"),

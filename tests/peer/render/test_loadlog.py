@@ -28,6 +28,19 @@ def test_a_view_that_this_blender_lacks_touches_the_picture_in_each_generations_
     assert "WARNING" not in found[0].text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'Color management: image colorspace "Studio Log" not found, will use default instead.',
+        '00:00.270  color_management | WARNING image colorspace "Studio Log" not found, will use default instead.',
+        'Color management: display "P3" used by scene not found, setting to default ("sRGB").',
+        '00:00.275  color_management | WARNING Display "P3" used by scene not found, setting to "sRGB".',
+    ],
+)
+def test_so_do_an_images_colour_space_and_a_display(line):
+    assert codes(line + "\n") == ["color_management"]
+
+
 def test_what_is_said_twice_is_one_finding():
     line = 'Color management: scene view "Filmix" not found, setting default "Standard".\n'
     assert codes(line * 3) == ["color_management"]
