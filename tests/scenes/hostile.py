@@ -7,8 +7,13 @@ scene, tries every way out, and prints what it could do. Blender refuses both, u
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # Blender knows nothing of the project
 
 import bpy
+
+from tests.scenes.small import small
 
 ATTACK = """
 import json, os, signal, socket
@@ -58,12 +63,7 @@ for name, way in WAYS.items():
 print("HOSTILE " + WHO + " " + json.dumps(done), flush=True)
 """
 
-bpy.ops.wm.read_homefile(use_factory_startup=True)
-scene = bpy.context.scene
-scene.render.engine = "CYCLES"
-scene.cycles.samples = 1
-scene.cycles.use_denoising = False
-scene.render.resolution_x, scene.render.resolution_y = 32, 18
+small()
 bpy.data.texts.new("attack.py").from_string(ATTACK)
 RUN = "exec(__import__('bpy').data.texts['attack.py'].as_string(), {'WHO': 'WHOM'})"
 text = bpy.data.texts.new("rig.py")
