@@ -34,6 +34,7 @@ class Stock:
         self.index = index
         self._locks = [asyncio.Lock() for _ in range(SHARDS)]
         self._pinning: Counter[Digest] = Counter()  # by calls that are under way
+        self._freeing: set[Digest] = set()  # and what others have just unpinned
         free: list[tuple[int, Digest, int]] = []
         for first in range(0, SHARDS, SHARDS_AT_ONCE):
             together = range(first, first + SHARDS_AT_ONCE)
@@ -72,6 +73,7 @@ class Stock:
         moved = {digest: self.index.size(digest) for digest in digests if digest in self.index}
         rest = [digest for digest in digests if digest not in moved]
         self._pinning.update(digests)
+        self._freeing.difference_update(digests)
         for digest in moved:
             self.index.remove(digest)
         for digest in rest:
@@ -97,7 +99,7 @@ class Stock:
 
     async def _unpin_some(self, owner: str) -> bool:
         more, free = await self._pins.drop(owner)
-        self._free(free, await self.sizes(free))
+        await self._free(free)
         return more
 
     async def pinned(self, digests: Iterable[Digest]) -> set[Digest]:
@@ -132,15 +134,18 @@ class Stock:
 
     async def _take_back(self, digests: Sequence[Digest]) -> None:
         """These were expected because of a pin that was not stored; others may have pinned them."""
-        pinned, sizes = await self._pins.among(digests), await self.sizes(digests)
-        for digest in sizes:
+        pinned = await self._pins.among(digests)
+        await self._free([digest for digest in digests if digest not in pinned])
+        for digest in await self.sizes(pinned):
             self.index.unexpect(digest)
-        self._free([digest for digest in digests if digest not in pinned], sizes)
 
-    def _free(self, digests: Iterable[Digest], sizes: dict[Digest, int]) -> None:
-        for digest in digests:
-            if digest in self._pinning:
-                continue
+    async def _free(self, digests: Iterable[Digest]) -> None:
+        """Nobody had pinned these when the pins were last asked: those that nobody pins meanwhile either may go."""
+        free = {digest for digest in digests if digest not in self._pinning}
+        self._freeing |= free
+        sizes = await self.sizes(free)
+        for digest in free & self._freeing:
             self.index.unexpect(digest)
             if digest in sizes:
                 self.index.free(digest, sizes[digest])
+        self._freeing -= free

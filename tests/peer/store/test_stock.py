@@ -129,3 +129,23 @@ async def test_a_cancelled_unpinning_knows_what_is_free_now(tight: Store, monkey
     await tight.blobs.pin("job", [digest])
     await cancel_half_way(tight.blobs.unpin("job"), monkeypatch)
     assert tight.blobs._index.digests() == [digest]
+
+
+async def test_what_is_pinned_again_while_an_unpinning_looks_for_the_files_is_not_free(
+    tight: Store, monkeypatch: pytest.MonkeyPatch
+):
+    here, absent = await put(tight.blobs, data(1)), digest_of(data(2))
+    await tight.blobs.pin("one", [here, absent])
+    look, pins = Stock.sizes, list[asyncio.Task[None]]()
+
+    async def meanwhile(stock: Stock, digests: Iterable[Digest]) -> dict[Digest, int]:
+        sizes = await look(stock, digests)
+        if not pins:
+            pins.append(asyncio.create_task(tight.blobs.pin("two", [here, absent])))
+            await pins[0]
+        return sizes
+
+    monkeypatch.setattr(Stock, "sizes", meanwhile)
+    await tight.blobs.unpin("one")
+    assert tight.blobs._index.digests() == []
+    assert tight.blobs._index._awaited == {absent}, "what never came is not lost"
