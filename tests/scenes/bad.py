@@ -7,7 +7,7 @@ from pathlib import Path
 
 import bpy
 
-from tests.scenes.small import geometry_group, plane, shader, small
+from tests.scenes.small import compositor, geometry_group, plane, shader, small
 
 
 def refused_driver(_folder):
@@ -94,6 +94,22 @@ def sequence(folder, numbers=(1, 2, 3)):
 
 def sequence_gap(folder):
     sequence(folder, (1, 3))
+
+
+def late_plate(folder):
+    """Pictures of a sequence laid over the render by the compositor, from the second frame on."""
+    sequence(folder)
+    scene = bpy.context.scene
+    tree, layers = compositor(scene)
+    plate = tree.nodes.new("CompositorNodeImage")
+    plate.image = bpy.data.images["plate_0001.png"]
+    plate.frame_duration, plate.frame_start, plate.use_auto_refresh = 2, 2, True
+    over = tree.nodes.new("CompositorNodeAlphaOver")
+    below, above = (socket for socket in over.inputs if socket.type == "RGBA")
+    end = next(node for node in tree.nodes if node.type in ("COMPOSITE", "GROUP_OUTPUT"))
+    tree.links.new(layers.outputs["Image"], below)
+    tree.links.new(plate.outputs["Image"], above)
+    tree.links.new(over.outputs[0], end.inputs[0])
 
 
 def missing_library(folder):
@@ -361,5 +377,5 @@ MAKERS = [
     unbaked_cloth, baked_cloth, cloth_beside_cache, cloth_without_cache, unbaked_soft_body, unbaked_particles, hair,
     unbaked_rigid_body, unbaked_fluid, unbaked_simulation_zone, time_limit, stamp, stamp_of_frame, denoised, no_camera,
     nothing_to_write, crash_on_one_frame, baked_simulation_zone, unknown_engine,
-    unknown_engine_overridden, unknown_view_transform, unknown_color_space,
+    unknown_engine_overridden, unknown_view_transform, unknown_color_space, late_plate,
 ]  # fmt: skip

@@ -57,6 +57,7 @@ _BAD: Final = (
     held("missing_tile", "missing_image"),
     Case("sequence"),
     held("sequence_gap", "incomplete_sequence"),
+    Case("late_plate"),
     held("missing_library", "missing_library"),
     Case("library"),
     held("missing_font", "missing_font"),

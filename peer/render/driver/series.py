@@ -20,9 +20,9 @@ def holes(
     """Series that nodes of `trees` (each with its library) and `volumes` show, of which there are files, and not all that the
     frames of `scene` need."""
     frames = range(scene.frame_start, scene.frame_end + 1, max(1, scene.frame_step))[:FRAMES_MAX]
-    for image, user in _image_users(trees):
+    for image, number in _image_users(trees):
         if not image.packed_files:
-            yield from _hole(image.name, image.filepath, absolute(image.filepath, image.library), frames, image_number(user))
+            yield from _hole(image.name, image.filepath, absolute(image.filepath, image.library), frames, number)
     for volume in volumes:
         if volume.is_sequence and volume.filepath:
             yield from _hole(
@@ -30,14 +30,14 @@ def holes(
             )
 
 
-def image_number(user: Any) -> Number:
-    """Which file an image user shows at a frame."""
+def image_number(user: Any, *, waits: bool = False) -> Number:
+    """Which file an image user shows at a frame; None for none, as before the first one where it `waits`."""
     length, start, offset, cyclic = user.frame_duration, user.frame_start, user.frame_offset, user.use_cyclic
 
     def number(frame: int) -> int | None:
-        if length == 0:
-            return None
         at = frame - start + 1
+        if length == 0 or (waits and at < 1 and not cyclic):
+            return None
         if cyclic:
             at = at % length or length
         return int(max(0, min(at, length)) + offset)
@@ -83,8 +83,9 @@ def _hole(name: str, raw: str, path: Path, frames: Iterable[int], number: Number
             return
 
 
-def _image_users(trees: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    """Every image sequence with whatever picks its files: a texture node's user, or a compositor node itself."""
+def _image_users(trees: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Number]]:
+    """Every image sequence with its files by frame, as a texture node's user picks them or a compositor node itself: that one
+    shows nothing before it begins."""
     for tree, _ in trees:
         for node in tree.nodes:
             image = getattr(node, "image", None)
@@ -92,4 +93,4 @@ def _image_users(trees: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
             if image is None or image.source != "SEQUENCE" or not hasattr(user, "frame_duration") or node.mute:
                 continue
             if getattr(user, "use_auto_refresh", True):
-                yield image, user
+                yield image, image_number(user, waits=user is node)

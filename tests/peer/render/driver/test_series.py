@@ -40,6 +40,11 @@ def test_an_image_user_picks_files_by_frame(series, given, numbers):
     assert [series.image_number(user(**given))(frame) for frame in range(6)] == numbers
 
 
+def test_a_compositor_node_needs_no_file_before_it_begins(series):
+    assert [series.image_number(user(frame_start=3), waits=True)(frame) for frame in range(6)] == [None] * 3 + [1, 2, 3]
+    assert series.image_number(user(frame_start=3, use_cyclic=True), waits=True)(1) == 2
+
+
 @pytest.mark.parametrize(
     ("mode", "numbers"),
     [
