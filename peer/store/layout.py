@@ -38,10 +38,12 @@ class BlobFolders:
         return self.scratch / f"{PARTIAL}{digest}"
 
     def scan(self, shard: int) -> list[tuple[int, Digest, int]]:
-        """The blobs of a shard on the disk: when each was used (nanoseconds), and its bytes; in no order."""
+        """The blobs of a shard on the disk: when each was used (nanoseconds), and its bytes; in no order.
+
+        None where somebody has removed the folder."""
         found: list[tuple[int, Digest, int]] = []
         name = f"{shard:02x}"
-        with os.scandir(self.blobs / name) as entries:
+        with suppress(FileNotFoundError), os.scandir(self.blobs / name) as entries:
             for entry in entries:
                 if is_hex(entry.name, 64) and entry.name.startswith(name) and entry.is_file(follow_symlinks=False):
                     with suppress(FileNotFoundError):

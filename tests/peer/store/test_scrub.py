@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,18 @@ async def test_a_flipped_bit_is_found_dropped_and_told(store: Store, data_dir: P
     assert await add(store, b"damaged" * 1000) == damaged  # comes back, still pinned
     await scrubber.walk()
     assert (scrubber.found, len(lost)) == (1, 3), "what is lost is told once, what never came is not lost"
+
+
+async def test_a_folder_of_blobs_that_is_gone_takes_only_its_blobs_along(store: Store, data_dir: Path):
+    lost: list[Digest] = []
+    store.blobs.on_lost = lost.append
+    gone, damaged = await add(store, b"gone"), await add(store, b"damaged")
+    await store.blobs.pin("job", [gone, damaged])
+    assert gone[:2] != damaged[:2]
+    shutil.rmtree(data_dir / "blobs" / gone[:2])
+    flip(data_dir, damaged)
+    await Scrubber(store.blobs, sleep=no_sleep).walk()
+    assert sorted(lost) == sorted([gone, damaged])
 
 
 async def test_it_reads_no_faster_than_told(store: Store):
