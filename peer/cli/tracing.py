@@ -64,7 +64,7 @@ def is_blend(path: Path) -> bool:
 
 def trace(scene: Path) -> Traced:
     """Ask whoever is here, at the same time. Who cannot answer is named in `complaints`."""
-    found = Traced()
+    found, scene = Traced(), scene.absolute()  # the programs work in a folder of their own
     with ThreadPoolExecutor(2) as pool:
         tracer, blender = pool.submit(_ask_tracer, scene), pool.submit(_ask_blender, scene)
         for answer in (tracer.result(), blender.result()):

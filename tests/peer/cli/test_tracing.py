@@ -19,9 +19,11 @@ def test_a_blend_is_known_by_its_first_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.blender
 @pytest.mark.parametrize("home", scenes.homes())
-def test_the_tracer_and_blender_say_the_same(home: scenes.Home, tmp_path: Path) -> None:
+def test_the_tracer_and_blender_say_the_same(home: scenes.Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scene = scenes.build("with_asset", tmp_path / "it's a \u00e9 scene", home)
-    found = trace(scene)
+    monkeypatch.chdir(scene.parent)
+    found = trace(Path(scene.name))
+    assert found.complaints == []
     assert found.asked == 2
     assert found.references is not None
     assert [one.raw for one in found.references] == ["//textures/wood.png"]
