@@ -29,9 +29,6 @@ class CacheIndex:
     def __contains__(self, digest: object) -> bool:
         return digest in self._sizes
 
-    def __len__(self) -> int:
-        return len(self._sizes)
-
     def digests(self) -> list[Digest]:
         """What is here and not pinned, from the least to the most recently used."""
         return list(self._sizes)

@@ -40,7 +40,7 @@ class BlobFolders:
     def scan(self, shard: int) -> list[tuple[int, Digest, int]]:
         """The blobs of a shard on the disk: when each was used (nanoseconds), and its bytes; in no order.
 
-        None where somebody has removed the folder."""
+        The list is empty where somebody has removed the folder."""
         found: list[tuple[int, Digest, int]] = []
         name = f"{shard:02x}"
         with suppress(FileNotFoundError), os.scandir(self.blobs / name) as entries:
