@@ -33,10 +33,10 @@ class Confined:
 
 
 async def confine(settings: Settings, work_dir: Path, environ: Mapping[str, str]) -> Confined:
-    """Try the levels in the data folder. Raises `Invalid` (`sandbox_unavailable`) when the one that was asked for does not
-    work here."""
+    """Try the levels in `work_dir`, which is in the data folder and empty at every start. Raises `Invalid`
+    (`sandbox_unavailable`) when the one that was asked for does not work here."""
     folder = settings.data_dir
-    sandbox = await find_sandbox(settings.sandbox, folder, environ.get("PATH"))
+    sandbox = await find_sandbox(settings.sandbox, folder, environ.get("PATH"), room=work_dir)
     if settings.sandbox not in ("auto", sandbox.level):
         raise Invalid("sandbox_unavailable", f"--sandbox {settings.sandbox} does not work here: {_reasons(sandbox)}")
     if sandbox.level == "none":
@@ -45,7 +45,7 @@ async def confine(settings: Settings, work_dir: Path, environ: Mapping[str, str]
     options = BlenderOptions(
         scratch_dir=folder / "scratch", registry_dir=folder / "renderers", environ=environ, slots=settings.slots,
         memory_bytes=settings.renderer_memory, cpus=settings.renderer_cpus, sandbox=sandbox,
-        read=tuple(folder / name for name in ("trees", *(() if links_work(folder) else ("blobs",)))),
+        read=(folder / "trees", *where_links_lead(folder, work_dir)),
     )  # fmt: skip
     return Confined(
         sandbox,
@@ -55,8 +55,15 @@ async def confine(settings: Settings, work_dir: Path, environ: Mapping[str, str]
     )
 
 
-def links_work(folder: Path) -> bool:
-    """Whether the file system has hard links; else a laid-out scene consists of symbolic ones, which lead to the blobs."""
+def where_links_lead(folder: Path, work_dir: Path) -> tuple[Path, ...]:
+    """The folders beyond the laid-out scenes that these need: none where they consist of hard links; the blobs where the file
+    system has none, or the blobs lie on another disk, so that the links are symbolic ones."""
+    blobs = Path(os.path.realpath(folder / "blobs"))
+    on_one_disk = blobs.stat().st_dev == (folder / "trees").stat().st_dev
+    return () if on_one_disk and _has_links(work_dir) else (blobs,)
+
+
+def _has_links(folder: Path) -> bool:
     with tempfile.TemporaryDirectory(prefix="links-", dir=folder) as place:
         first, second = Path(place, "first"), Path(place, "second")
         first.touch()

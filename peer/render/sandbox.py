@@ -183,16 +183,17 @@ def interpreter() -> tuple[Path, ...]:
     return tuple(Path(path) for path in dict.fromkeys((sys.prefix, sys.base_prefix, sys.exec_prefix)))
 
 
-async def find_sandbox(choice: Choice, folder: Path, path: str | None) -> Sandbox:
+async def find_sandbox(choice: Choice, folder: Path, path: str | None, *, room: Path | None = None) -> Sandbox:
     """The strongest level that holds in a trial below `folder`, or the chosen one; else none, with the reasons in `why`.
 
-    `path` is where programs are looked for (PATH). Raises `OSError` when the folder cannot be written to."""
+    `path` is where programs are looked for (PATH); `room` is a folder below for what the trial needs, which a killed process
+    leaves behind. Raises `OSError` when that cannot be written to."""
     why: list[tuple[str, str]] = []
     for sandbox in _candidates(choice, folder, path):
         if isinstance(sandbox, tuple):
             why.append(sandbox)
             continue
-        fault = await _try(sandbox, folder)
+        fault = await _try(sandbox, room or folder)
         if not fault:
             return replace(sandbox, why=tuple(why))
         remedy = GET_NAMESPACES if sandbox.level == "bwrap" else GET_LANDLOCK
