@@ -45,8 +45,8 @@ class CacheIndex:
         elif new or digest in self._sizes:
             self.free(digest, size)
             self.touch(digest)
-            if fresh:
-                self.renew(digest)
+        if fresh:
+            self.renew(digest)
 
     def free(self, digest: Digest, size: int) -> None:
         """A blob that is here is not pinned (any more): it counts as the least recently used one."""
@@ -56,11 +56,10 @@ class CacheIndex:
             self._cached_bytes += size
 
     def renew(self, digest: Digest) -> None:
-        """Whoever needs this blob has time again to pin it."""
-        if digest in self._sizes:
-            self._forget_stale()
-            self._fresh_until.pop(digest, None)  # the dictionary is in the order of its moments
-            self._fresh_until[digest] = self._clock() + self._grace_s
+        """Whoever needs this blob has time again to pin it, also when others let go of it meanwhile."""
+        self._forget_stale()
+        self._fresh_until.pop(digest, None)  # the dictionary is in the order of its moments
+        self._fresh_until[digest] = self._clock() + self._grace_s
 
     def _forget_stale(self) -> None:
         """Drop moments that have passed, oldest first: a peer takes in blobs for months."""
@@ -74,7 +73,6 @@ class CacheIndex:
     def remove(self, digest: Digest) -> None:
         """A blob is gone, or it is pinned from now on."""
         self._cached_bytes -= self._sizes.pop(digest, 0)
-        self._fresh_until.pop(digest, None)
 
     def touch(self, digest: Digest) -> None:
         """A blob was used."""

@@ -117,6 +117,16 @@ async def test_a_fresh_blob_waits_for_its_pin(data_dir: Path):
     await store.close()
 
 
+async def test_what_is_sent_again_waits_for_its_pin_when_its_last_owner_lets_go(data_dir: Path):
+    store = open_store(data_dir, BlobOptions(cache_bytes_max=10 * KB, grace_s=60.0))
+    digest = await put(store.blobs, data(1))
+    await store.blobs.pin("old", [digest])
+    assert await put(store.blobs, data(1)) == digest
+    await store.blobs.unpin("old")
+    assert await store.blobs.has(digest)
+    await store.close()
+
+
 async def test_a_blob_being_read_is_not_evicted(tight: Store):
     digest = await put(tight.blobs, data(1, 90 * KB))
     reading = tight.blobs.read(digest)
