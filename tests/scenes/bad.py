@@ -112,6 +112,26 @@ def late_plate(folder):
     tree.links.new(over.outputs[0], end.inputs[0])
 
 
+def picture_strip(folder):
+    """The pictures of a sequence, one after the other; and a strip that is muted and gone."""
+    sequence(folder)
+    editor = bpy.context.scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences
+    strip = strips.new_image("Plates", str(folder / "plates" / "plate_0001.png"), 1, 1)
+    for number in (2, 3):
+        strip.elements.append(f"plate_{number:04}.png")
+    strip.directory = "//plates/"
+    quiet = strips.new_image("Quiet", str(folder / "plates" / "plate_0001.png"), 2, 1)
+    quiet.directory, quiet.mute = "//gone/", True
+
+
+def missing_strip(folder):
+    picture_strip(folder)
+    for node in bpy.data.materials["Cube"].node_tree.nodes:
+        node.mute = node.type == "TEX_IMAGE"
+    (folder / "plates" / "plate_0002.png").unlink()
+
+
 def missing_library(folder):
     library(folder)
     (folder / "props.blend").unlink()
@@ -378,4 +398,5 @@ MAKERS = [
     unbaked_rigid_body, unbaked_fluid, unbaked_simulation_zone, time_limit, stamp, stamp_of_frame, denoised, no_camera,
     nothing_to_write, crash_on_one_frame, baked_simulation_zone, unknown_engine,
     unknown_engine_overridden, unknown_view_transform, unknown_color_space, late_plate,
+    picture_strip, missing_strip,
 ]  # fmt: skip

@@ -58,6 +58,8 @@ _BAD: Final = (
     Case("sequence"),
     held("sequence_gap", "incomplete_sequence"),
     Case("late_plate"),
+    Case("picture_strip"),
+    held("missing_strip", "missing_strip"),
     held("missing_library", "missing_library"),
     Case("library"),
     held("missing_font", "missing_font"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Container, Iterable, Iterator
@@ -28,6 +29,7 @@ def missing(scene: Any, tree: str) -> list[dict[str, str]]:
         *_lost("missing_clip", "movie clip", _simple(_used(bpy.data.movieclips, in_use))),
         *_lost("missing_ies", "light profile", _node_files(trees, "TEX_IES")),
         *_lost("missing_osl", "OSL shader", _node_files(trees, "SCRIPT")),
+        *_lost("missing_strip", "file of the strip", _strips(scene)),
         *_lost("missing_cache", "mesh cache", _mesh_caches(scene)),
         *_lost("missing_cache", "simulation cache", _simulations(scene)),
     ]
@@ -139,6 +141,17 @@ def _node_files(trees: Iterable[tuple[Any, Any]], kind: str) -> Iterator[Referen
         for node in tree.nodes:
             if node.type == kind and node.mode == "EXTERNAL" and node.filepath:
                 yield node.name, node.filepath, _absolute(node.filepath, library)
+
+
+def _strips(scene: Any) -> Iterator[Reference]:
+    """Movies, and of each row of pictures the first that is not there."""
+    editor = scene.sequence_editor if scene.render.use_sequencer else None
+    for strip in (editor.strips_all if hasattr(editor, "strips_all") else editor.sequences_all) if editor is not None else ():
+        if strip.mute or strip.type not in ("MOVIE", "IMAGE"):
+            continue
+        names = [strip.directory + one.filename for one in strip.elements] if strip.type == "IMAGE" else [strip.filepath]
+        lost = ((raw, path) for raw in names if not (path := _absolute(raw, scene.library)).exists())
+        yield from ((strip.name, raw, path) for raw, path in itertools.islice(lost, 1))
 
 
 def _mesh_caches(scene: Any) -> Iterator[Reference]:
