@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from PIL import Image
 
 from tests.e2e.mesh import Mesh
 from tests.scenes import trial
@@ -22,6 +23,12 @@ def test_every_scene_has_one_line_and_a_line_for_what_is_expected():
     assert all(case.state == "completed" or case.codes or case.reason for case in TABLE)
     assert trial.expectation(Case("x", ("b", "a"), "held")) == "held a b"
     assert trial.expectation(Case("x", state="failed", reason="died", lost=(2,))) == 'failed without frame 2 "died"'
+
+
+def test_pictures_that_cannot_be_equal_are_compared_by_size(tmp_path):
+    for name, size in (("one.png", (4, 2)), ("other.png", (4, 3))):
+        Image.new("RGB", size).save(tmp_path / name)
+    assert [trial.sized(tmp_path / name) for name in ("one.png", "other.png")] == ["PNG 4x2", "PNG 4x3"]
 
 
 def test_frames_become_ranges_and_names():

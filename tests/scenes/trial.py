@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import urllib3
+from PIL import Image
 
 from peer.ports import RenderFailed, ReportedFile
 from peer.render.verify import ChildVerifier
@@ -154,11 +155,17 @@ class Trial:
         return found
 
     async def _marks(self, case: Case, paths: list[Path]) -> Counter[str]:
-        """How often each picture is there: by its pixels, or by its kind alone where pixels cannot be equal."""
+        """How often each picture is there: by its pixels, or by its kind and size alone where pixels cannot be equal."""
         files = [ReportedFile("main", path.name, path, 0, 0, 0, "") for path in paths]
         if case.pictures == "sized":
-            return Counter(path.suffix for path in paths)
+            return Counter(map(sized, paths))
         return Counter(one.pixel_hash for one in await self._verifier.verify(files)) if files else Counter()
+
+
+def sized(path: Path) -> str:
+    """A picture's format and its size in pixels."""
+    with Image.open(path) as image:
+        return f"{image.format} {image.width}x{image.height}"
 
 
 def expectation(case: Case) -> str:
