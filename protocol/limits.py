@@ -392,6 +392,7 @@ OUTPUTS_PER_CARRY_MAX: Final = 1_024
 REPLACED_HASHES_MAX: Final = 1_024
 CONFLICTS_PER_FACT_MAX: Final = 8_192
 CARRY_RESEND_S: Final = 30.0
+SWEPT_AT_ONCE: Final = 1_024  # frames; a job of a million would hold the peer up, and fill its memory
 STORE_RETRIES_MAX: Final = 3
 STORE_RETRY_TOTAL_S: Final = 20.0
 STORE_CONNECT_S: Final = 5

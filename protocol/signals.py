@@ -183,7 +183,7 @@ class DeliveryDue:
     """The ledger to the delivery: these frames of an owned job are to be put into its destination; they add to earlier ones.
 
     `ended`: winners, each with the pixel hashes of what it may replace. `name` and `template` make the file names. `sweep`:
-    these are all of them; look whether they are there, deliver again what is not, then say `DeliverySwept`."""
+    these were delivered; look whether they are there, deliver again what is not, then say `DeliverySwept`."""
 
     job: JobId
     root: str

@@ -41,6 +41,12 @@ class Column:
         for key in sorted(self._pieces):
             yield from ((key << SHIFT) + at for at, number in enumerate(self._pieces[key]) if number)
 
+    def after(self, frame: int) -> Iterator[int]:
+        """Frames above this one that have another number than 0, sorted."""
+        for key in sorted(key for key in self._pieces if key >= frame >> SHIFT):
+            found = ((key << SHIFT) + at for at, number in enumerate(self._pieces[key]) if number)
+            yield from (one for one in found if one > frame)
+
     def having(self, wanted: int) -> Iterator[int]:
         """Frames that have this number (not 0), sorted."""
         for key in sorted(self._pieces):

@@ -6,7 +6,9 @@ Pure rules over a held job for the ledger. Refuses to know who carries, and how 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
+from protocol import limits
 from protocol.ids import PeerId
 from protocol.jobs.frames import format_frames
 from protocol.jobs.parcels import Placed
@@ -35,14 +37,36 @@ def is_delivered(fold: JobFold) -> bool:
 
 
 def sweep_due(held: HeldJob, holders: tuple[PeerId, ...]) -> list[DeliveryDue] | None:
-    """The last look before a job is closed: None when there is nothing to look for, or all was looked at; empty: under way."""
+    """The last look before a job is closed: None when there is nothing to look for, or all was looked at; empty: under way.
+
+    It begins with some frames; `sweep_on` tells which are next."""
     fold = held.fold
     if fold.destination is None or fold.cancelled or not fold.done or held.swept == len(fold.retries):
         return None
     if held.sweeping == len(fold.retries):
         return []
-    held.sweeping = len(fold.retries)
-    return _due(fold, [fold.winners[frame] for frame in fold.winners.all_done()], holders, sweep=True)
+    held.sweeping, held.sweep_after = len(fold.retries), limits.FRAME_NUMBER_MIN - 1
+    return _next_to_sweep(held, holders)
+
+
+def sweep_on(held: HeldJob, holders: tuple[PeerId, ...]) -> list[DeliveryDue]:
+    """The frames of the sweep that were under way have been looked at. The next ones; when there are none, all were."""
+    fold = held.fold
+    if fold.cancelled or fold.is_closed:
+        return []
+    more = _next_to_sweep(held, holders) if held.sweeping == len(fold.retries) else []
+    if not more:
+        held.swept = held.sweeping
+    return more
+
+
+def _next_to_sweep(held: HeldJob, holders: tuple[PeerId, ...]) -> list[DeliveryDue]:
+    winners = held.fold.winners
+    frames = list(islice(winners.done_after(held.sweep_after), limits.SWEPT_AT_ONCE))
+    if not frames:
+        return []
+    held.sweep_after = frames[-1]
+    return _due(held.fold, [winners[frame] for frame in frames], holders, sweep=True)
 
 
 def _due(fold: JobFold, ended: Sequence[FrameEnded], holders: tuple[PeerId, ...], *, sweep: bool) -> list[DeliveryDue]:

@@ -40,7 +40,7 @@ class HeldJob:
 
     __slots__ = (
         "activity", "claim", "copies", "dirty", "fold", "opened", "promises", "published", "published_at", "resumes", "rival",
-        "sweeping", "swept",
+        "sweep_after", "sweeping", "swept",
     )  # fmt: skip
 
     def __init__(self, job: JobId, attic: Attic | None = None) -> None:
@@ -56,6 +56,7 @@ class HeldJob:
         self.dirty = False
         self.rival: PeerId | None = None  # owns it too, by a greater fence, and is not known to hold our facts
         self.sweeping = self.swept = -1  # at how many retries the destination is being looked through, and was
+        self.sweep_after = 0  # it is looked through up to this frame, or is being
 
     @property
     def owner(self) -> PeerId:

@@ -14,7 +14,7 @@ from protocol.ids import Fence, JobId, PeerId, RequestId
 from protocol.jobs.identity import canonical, job_id
 from protocol.kernel import Now
 from protocol.ledger.controls import control_facts
-from protocol.ledger.delivering import delivered_facts, delivery_due
+from protocol.ledger.delivering import delivered_facts, delivery_due, sweep_on
 from protocol.ledger.facts import FrameEnded
 from protocol.ledger.held import HeldJob
 from protocol.ledger.inquiry import Known
@@ -245,7 +245,9 @@ class Ledger(Ownership):
             case FramesDelivered(_, peer, placed):
                 outputs.extend(self._append(held, [*delivered_facts(held.fold, placed, peer, now)], now))
             case DeliverySwept():
-                held.swept = held.sweeping
+                more = sweep_on(held, self._scene_holders(held))
+                if more:
+                    return [*more]
             case DeliveryWaits(_, reasons):
                 held.activity.delivery_because = reasons
         return [*outputs, *self._after_copies(held, now), *self._publish(held, now)]

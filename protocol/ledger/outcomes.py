@@ -128,6 +128,10 @@ class Outcomes(Mapping[int, FrameEnded]):
         """Every done frame, sorted."""
         return iter(self._state)
 
+    def done_after(self, frame: int) -> Iterator[int]:
+        """Every done frame above this one, sorted."""
+        return self._state.after(frame)
+
     def to_deliver(self) -> Iterator[int]:
         """Every done frame that does not lie in the destination, sorted."""
         return self._state.having(DONE)

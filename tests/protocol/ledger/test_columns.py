@@ -23,6 +23,8 @@ def test_a_column_is_a_dictionary_of_what_is_not_zero(steps: list[tuple[int, int
     held = {frame: number for frame, number in sorted(model.items()) if number}
     assert {frame: column[frame] for frame in column} == held
     assert list(column) == list(held)
+    for last in (limits.FRAME_NUMBER_MIN - 1, *model, SPAN):
+        assert list(column.after(last)) == [frame for frame in held if frame > last]
     assert list(column.having(2)) == [frame for frame, number in held.items() if number == 2]
 
 

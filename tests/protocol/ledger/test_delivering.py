@@ -6,12 +6,13 @@ from random import Random
 
 import pytest
 
+from protocol import limits
 from protocol.effects import Persist
 from protocol.events import Booted
 from protocol.ids import AuthorId
 from protocol.jobs.parcels import Placed
 from protocol.kernel import Now
-from protocol.ledger.delivering import delivered_facts, delivery_due, is_delivered, sweep_due
+from protocol.ledger.delivering import delivered_facts, delivery_due, is_delivered, sweep_due, sweep_on
 from protocol.ledger.facts import Closed, Delivered, Retried
 from protocol.ledger.fold import JobFold
 from protocol.ledger.held import HeldJob
@@ -90,8 +91,31 @@ def test_the_sweep_is_asked_for_once_until_it_is_done_or_frames_are_retried():
     [due] = sweep_due(held, (ME,)) or []
     assert (due.sweep, [one.frame for one, _ in due.ended]) == (True, [1, 2])
     assert sweep_due(held, (ME,)) == []
-    held.swept = held.sweeping
+    assert sweep_on(held, (ME,)) == []
     assert sweep_due(held, (ME,)) is None
+
+
+def swept(dues: list[DeliveryDue] | None) -> list[int]:
+    return [one.frame for due in dues or () for one, _ in due.ended if due.sweep]
+
+
+def test_a_long_job_is_swept_some_frames_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "SWEPT_AT_ONCE", 2)
+    held = HeldJob(JOB)
+    for fact in facts(*begun(spec(frames="-1-3", destination="farm:film")), *(ended(frame, frame + 2) for frame in range(-1, 4))):
+        assert held.fold.add(fact)
+    assert swept(sweep_due(held, (ME,))) == [-1, 0]
+    assert swept(sweep_on(held, (ME,))) == [1, 2]
+    assert sweep_due(held, (ME,)) == [], "it is under way"
+    assert swept(sweep_on(held, (ME,))) == [3]
+    assert sweep_on(held, (ME,)) == []
+    assert sweep_due(held, (ME,)) is None
+    assert held.fold.add(facts(Retried("1", 1, 1), first=10)[0])
+    assert held.fold.add(facts(ended(1, 9, generation=1), first=11)[0])
+    assert swept(sweep_due(held, (ME,))) == [-1, 0], "from the start, once a frame was wanted again"
+    assert held.fold.add(facts(Retried("2", 1, 1), first=12)[0])
+    assert sweep_on(held, (ME,)) == [], "and not to the end, when one is meanwhile"
+    assert swept(sweep_due(held, (ME,))) == [-1, 0]
 
 
 # with the ledger
@@ -120,6 +144,16 @@ def test_a_job_is_completed_only_when_it_is_delivered_and_swept(book: Playbook):
     book.feed(FramesDelivered(JOB, ANNA, (Placed(1, 0), Placed(2, 0))))
     assert closed(book) == []
     assert book.expect(DeliveryDue).sweep
+    book.feed(DeliverySwept(JOB))
+    assert [one.state for one in closed(book)] == ["completed"]
+
+
+def test_a_job_is_completed_only_when_its_last_frames_are_swept(book: Playbook, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "SWEPT_AT_ONCE", 1)
+    book.feed(commit(1), commit(2), FramesDelivered(JOB, ANNA, (Placed(1, 0), Placed(2, 0))))
+    assert swept(book.take(DeliveryDue)) == [1]
+    book.feed(DeliverySwept(JOB))
+    assert (swept(book.take(DeliveryDue)), closed(book)) == ([2], [])
     book.feed(DeliverySwept(JOB))
     assert [one.state for one in closed(book)] == ["completed"]
 
