@@ -234,6 +234,19 @@ def cloth_without_cache(folder):
     shutil.rmtree(folder / "blendcache_scene")
 
 
+def muted_without_cache(folder):
+    """The same, but no frame shows the cloth."""
+    cloth_without_cache(folder)
+    bpy.data.objects["Sheet"].modifiers["Cloth"].show_render = False
+
+
+def external_without_cache(_folder):
+    """Particles that read their states from a folder which is not there."""
+    unbaked_particles(_folder)
+    cache = bpy.data.objects["Emitter"].particle_systems[0].point_cache
+    cache.use_external, cache.filepath = True, "//states"
+
+
 def cloth():
     small()
     made = plane("Sheet", 10)
@@ -398,5 +411,5 @@ MAKERS = [
     unbaked_rigid_body, unbaked_fluid, unbaked_simulation_zone, time_limit, stamp, stamp_of_frame, denoised, no_camera,
     nothing_to_write, crash_on_one_frame, baked_simulation_zone, unknown_engine,
     unknown_engine_overridden, unknown_view_transform, unknown_color_space, late_plate,
-    picture_strip, missing_strip,
+    picture_strip, missing_strip, muted_without_cache, external_without_cache,
 ]  # fmt: skip

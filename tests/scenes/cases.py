@@ -72,6 +72,8 @@ _BAD: Final = (
     Case("baked_cloth"),
     Case("cloth_beside_cache"),
     held("cloth_without_cache", "missing_cache", accept=False),
+    Case("muted_without_cache"),
+    held("external_without_cache", "missing_cache", accept=False),
     physics("unbaked_soft_body"),
     physics("unbaked_particles"),
     Case("hair"),

@@ -155,7 +155,7 @@ def _strips(scene: Any) -> Iterator[Reference]:
 
 
 def _mesh_caches(scene: Any) -> Iterator[Reference]:
-    for obj in scene.objects:
+    for obj in used.objects(scene):
         for modifier in obj.modifiers:
             if modifier.type == "MESH_CACHE" and modifier.show_render and modifier.filepath:
                 yield f"{obj.name}/{modifier.name}", modifier.filepath, _absolute(modifier.filepath, obj.library)
@@ -163,15 +163,28 @@ def _mesh_caches(scene: Any) -> Iterator[Reference]:
 
 def _simulations(scene: Any) -> Iterator[Reference]:
     """Simulations baked to the disk lie in a folder named after the .blend, which says `baked` also when it is gone."""
-    blend = Path(bpy.data.filepath)
-    raw = f"//blendcache_{blend.stem}"
-    for obj in scene.objects:
-        caches = [getattr(modifier, "point_cache", None) for modifier in obj.modifiers]
-        caches += [system.point_cache for system in obj.particle_systems]
-        for cache in caches:
-            if cache is not None and cache.use_disk_cache and cache.is_baked and not cache.use_external:
-                yield obj.name, raw, blend.with_name(f"blendcache_{blend.stem}")
+    for owner, cache in _point_caches(scene):
+        if cache.use_external and cache.filepath:
+            yield owner.name, cache.filepath, _absolute(cache.filepath, owner.library)
+        elif cache.use_disk_cache and cache.is_baked and not cache.use_external:
+            blend = _absolute(owner.library.filepath, None) if owner.library is not None else Path(bpy.data.filepath)
+            yield owner.name, f"//blendcache_{blend.stem}", blend.with_name(f"blendcache_{blend.stem}")
+    for obj in used.objects(scene):
         for modifier in obj.modifiers:
-            if modifier.type == "FLUID" and modifier.fluid_type == "DOMAIN" and modifier.domain_settings.has_cache_baked_data:
+            is_domain = modifier.type == "FLUID" and modifier.show_render and modifier.fluid_type == "DOMAIN"
+            if is_domain and modifier.domain_settings.has_cache_baked_data:
                 folder = modifier.domain_settings.cache_directory
                 yield obj.name, folder, _absolute(folder, obj.library)
+
+
+def _point_caches(scene: Any) -> Iterator[tuple[Any, Any]]:
+    """Caches of simulations that are rendered, each with the data-block that it belongs to."""
+    world = scene.rigidbody_world
+    if world is not None and world.enabled:
+        yield scene, world.point_cache
+    for obj in used.objects(scene):
+        for modifier in obj.modifiers:
+            if modifier.show_render and getattr(modifier, "point_cache", None) is not None:
+                yield obj, modifier.point_cache
+            elif modifier.show_render and modifier.type == "PARTICLE_SYSTEM":
+                yield obj, modifier.particle_system.point_cache
