@@ -34,6 +34,7 @@ def main(folder, *names):
         except Exception:
             failed.append(name)
             traceback.print_exc()
+    bpy.ops.wm.read_homefile(use_factory_startup=True)  # a fluid that is still open at the end ends Blender 5.0 with an abort
     if failed:
         raise SystemExit(f"not made: {', '.join(failed)}")
 
