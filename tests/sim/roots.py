@@ -97,9 +97,9 @@ class Root:
                 code = str(fault)
                 self.world.trace.count(f"deliveries hindered: {code}")
             queue.waiting.popleft()
-            self.world.tell(host, DeliverEnded(effect.ticket, tuple(placed), code, code))
             if queue.waiting:
                 self._begin(host, queue)
+            self.world.tell(host, DeliverEnded(effect.ticket, tuple(placed), code, code))  # whose answer may be the next batch
 
         self.world.later(STEP_S, go, host)
 
