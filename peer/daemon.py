@@ -230,11 +230,12 @@ class Daemon:
         )  # fmt: skip
 
     def _web_options(self, node: Node, store: Store, keys: KeyTurner) -> WebOptions:
-        def check_scene(path: Path) -> None:
+        def check_scene(path: Path) -> tuple[int, int]:
             header = read_header(path)
             cards = (node.roster.card_of(peer) for peer in node.roster.live())
             blenders = (c.version for card in cards if card for c in card.capabilities if c.renderer == "blender")
             check_version(header, known_versions(blenders))
+            return header.version
 
         def null_only() -> bool:
             return [one.renderer for one in node.roster.card.capabilities] == ["null"] and self._settings.scene is None

@@ -17,7 +17,7 @@ PIN = "default-scene"
 class DefaultScene:
     """Invariant: the manifest is of the file as it is now (by size and time), its bytes are in the store, pinned."""
 
-    def __init__(self, path: Path | None, blobs: Blobs, check: Callable[[Path], None]) -> None:
+    def __init__(self, path: Path | None, blobs: Blobs, check: Callable[[Path], object]) -> None:
         self._path = path
         self._blobs = blobs
         self._check = check

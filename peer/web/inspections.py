@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
 
+from peer.ports import RenderFailed
 from peer.web import submission
 from peer.web.content import bring
 from peer.web.problems import wrong_fields
 from peer.web.relay import at_holder, passed_headers
 from peer.web.replies import as_json
-from peer.web.requests import read_object, validated
+from peer.web.requests import parse_object, read_body, validated
 from peer.web.site import Site, forwarded_by, site_of
 from protocol import limits
-from protocol.errors import NotFound, Unavailable
-from protocol.ids import Digest, PeerId
-from protocol.jobs.manifest import Manifest, ManifestEntry, make_manifest
+from protocol.errors import Invalid, Malformed, NotFound, Unavailable
+from protocol.ids import PeerId
+from protocol.jobs.manifest import Manifest
 from protocol.jobs.results import Inspection
 from protocol.jobs.spec import JobSpec, render_settings
+from protocol.ledger.rows import manifest_from_wire
 from protocol.views import JobView, PeerView
+
+PASSED_BYTES_MAX: Final = 16 * 2**20  # a specification and `limits.FILES_PER_MANIFEST_MAX` names with digests
 
 
 class Finding(TypedDict):
@@ -71,7 +77,7 @@ class Passed(BaseModel):
 
     spec: JobSpec
     main: str
-    files: tuple[tuple[str, str, int], ...]
+    files: tuple[tuple[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], int], ...]
 
 
 async def inspect_scene(request: web.Request) -> web.StreamResponse:
@@ -79,12 +85,12 @@ async def inspect_scene(request: web.Request) -> web.StreamResponse:
     sender = forwarded_by(request)
     if sender is None:
         return await submission.received(request, lambda spec, manifest: _inspect(request, spec, manifest))
-    passed = validated(Passed, await read_object(request))
-    files = [ManifestEntry(name, Digest(digest), size) for name, digest, size in passed.files]
-    manifest = make_manifest(passed.main, files)
-    for entry in manifest.files:
-        await bring(site_of(request), entry.digest, size=entry.size, holders=[sender])
-    return await _here(request, passed.spec, manifest)
+    passed = validated(Passed, parse_object(await read_body(request, PASSED_BYTES_MAX)))
+    try:
+        manifest = manifest_from_wire([passed.main, [[name, bytes.fromhex(digest), size] for name, digest, size in passed.files]])
+    except Malformed as error:
+        raise Invalid("bad_manifest", str(error)) from None
+    return await _here(request, passed.spec, manifest, holders=[sender])
 
 
 async def _inspect(request: web.Request, spec: JobSpec, manifest: Manifest) -> web.StreamResponse:
@@ -92,31 +98,54 @@ async def _inspect(request: web.Request, spec: JobSpec, manifest: Manifest) -> w
     if spec.renderer != "null":
         if not manifest.main:
             raise wrong_fields([{"field": "scene", "message": submission.NO_SCENE}], code="no_scene")
-        await submission.check_scene(site, manifest)
-    able = [peer for peer in site.mesh.peers() if _can(peer, spec)]
-    if any(peer.id == site.mesh.me for peer in able):
+        saved_by = await submission.check_scene(site, manifest)
+    else:
+        saved_by = None
+    able = {peer.id: there for peer in site.mesh.peers() if (there := _versions(peer, spec))}
+    fit = [peer for peer, there in able.items() if any(_fits(version, spec, saved_by) for version in there)]
+    if able and not fit and spec.blender is not None:
+        known = ", ".join(sorted({version for there in able.values() for version in there}))
+        raise wrong_fields(
+            [{"field": "blender", "message": f"no peer has Blender {spec.blender}; there are: {known}"}], code="no_renderer"
+        )
+    peers = fit or list(able)
+    if site.mesh.me in peers:
         return await _here(request, spec, manifest)
-    return await _elsewhere(request, spec, manifest, [peer.id for peer in able])
+    return await _elsewhere(request, spec, manifest, peers)
 
 
-def _can(peer: PeerView, spec: JobSpec) -> bool:
-    """Whether a peer says that it has the renderer, of the version that is asked for."""
-    wanted = f"{spec.blender}." if spec.blender else ""
-    return peer.state == "alive" and any(
-        row.get("renderer") == spec.renderer and str(row.get("version", "")).startswith(wanted) for row in peer.capabilities
-    )
+def _versions(peer: PeerView, spec: JobSpec) -> list[str]:
+    """Those of the renderer that a peer says it has; none of a peer that takes no work."""
+    if peer.state != "alive" or peer.draining or peer.slots_total == 0:
+        return []
+    return [str(row.get("version", "")) for row in peer.capabilities if row.get("renderer") == spec.renderer]
 
 
-async def _here(request: web.Request, spec: JobSpec, manifest: Manifest) -> web.StreamResponse:
+def _fits(version: str, spec: JobSpec, saved_by: tuple[int, int] | None) -> bool:
+    """Whether it is the version that is asked for, else one that opens the file."""
+    if spec.blender is not None:
+        return version.startswith(f"{spec.blender}.")
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", version, re.ASCII)
+    return saved_by is None or (found is not None and (int(found[1]), int(found[2])) >= saved_by)
+
+
+async def _here(request: web.Request, spec: JobSpec, manifest: Manifest, *, holders: Sequence[PeerId] = ()) -> web.StreamResponse:
+    """Look at it on this peer. Files are fetched from `holders` first, while the look counts as one already."""
     site = site_of(request)
     with site.looks.one():
-        return as_json(inspection_json(await site.mesh.look(manifest, render_settings(spec))))
+        for entry in manifest.files if holders else ():
+            await bring(site, entry.digest, size=entry.size, holders=holders)
+        try:
+            seen = await site.mesh.look(manifest, render_settings(spec))
+        except RenderFailed as error:
+            raise Unavailable("no_renderer", error.failure.reason, retry_after_s=10.0) from error
+        return as_json(inspection_json(seen))
 
 
 async def _elsewhere(request: web.Request, spec: JobSpec, manifest: Manifest, peers: list[PeerId]) -> web.StreamResponse:
     """The answer of the first of `peers` that gives one; they fetch the files from here."""
-    files = [(entry.name, entry.digest, entry.size) for entry in manifest.files]
-    body = Passed(spec=spec, main=manifest.main, files=tuple(files)).model_dump_json(exclude_unset=True).encode()
+    files = tuple((entry.name, entry.digest, entry.size) for entry in manifest.files)
+    body = Passed(spec=spec, main=manifest.main, files=files).model_dump_json(exclude_unset=True).encode()
     headers = [(name, value) for name, value in passed_headers(request) if name != "Content-Type"]
     headers.append(("Content-Type", "application/json"))
     said = ""

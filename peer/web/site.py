@@ -51,15 +51,16 @@ def _never() -> bool:
 class WebOptions:
     """How the user port behaves.
 
-    `check_scene(path)` runs on a thread and raises `Invalid`. `roles` gives a caller's role (None: no login), `roles_now` the
-    same looked up anew while an answer lasts (None: roles never change here), `submitter` its name. `default_scene` is for the
-    simple endpoints; `null_only` says that this peer renders with `null` alone. `authority` gives the mesh's certificate (PEM),
-    where this port shows a leaf of it. `host_names` are further names under which a loopback port may be addressed (a proxy on
-    the same machine). `shared_roots` are folders that scenes may be read from.
+    `check_scene(path)` runs on a thread, gives the version that saved the scene, where it knows it, and raises `Invalid`. `roles`
+    gives a caller's role (None: no login), `roles_now` the same looked up anew while an answer lasts (None: roles never change
+    here), `submitter` its name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null`
+    alone. `authority` gives the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names
+    under which a loopback port may be addressed (a proxy on the same machine). `shared_roots` are folders that scenes may be read
+    from.
     """
 
     version: str
-    check_scene: Callable[[Path], None]
+    check_scene: Callable[[Path], tuple[int, int] | None]
     roles: Roles = everyone_is_admin
     roles_now: Roles | None = None
     submitter: Callable[[web.Request], str] = _local

@@ -253,10 +253,11 @@ def check_destination(site: Site, spec: JobSpec) -> None:
         raise wrong_fields([{"field": "destination", "message": message}], code="no_such_root")
 
 
-async def check_scene(site: Site, manifest: Manifest) -> None:
-    """Raises `Invalid` for a main file that is no scene, `NotFound` when it is not here any more."""
+async def check_scene(site: Site, manifest: Manifest) -> tuple[int, int] | None:
+    """The version of Blender that saved the main file. Raises `Invalid` when that is no scene, `NotFound` when it is not here
+    any more."""
     digest = next(entry.digest for entry in manifest.files if entry.name == manifest.main)
     path = await site.blobs.path(digest)
     if path is None:
         raise NotFound("no_such_blob", "the scene has left this peer's cache; send it again")
-    await asyncio.to_thread(site.options.check_scene, path)
+    return await asyncio.to_thread(site.options.check_scene, path)

@@ -77,6 +77,9 @@ class FakeMesh:
         self.fetched: list[tuple[Digest, int, tuple[PeerId, ...]]] = []
         self.busy_for: tuple[float, list[str]] | None = None
         self.seen: Inspection | None = None  # of any scene, where this peer has a renderer
+        self.blenders = ["5.0.1"]  # then
+        self.look_fails: Exception | None = None
+        self.slots = 1
         self.looked: list[tuple[Manifest, RenderSettings]] = []
         self.refusal: Exception | None = None
         self.own_checks: list[tuple[str, str, str]] = [("store", "passing", "open")]
@@ -246,6 +249,8 @@ class FakeMesh:
         return self.kept[job].manifest
 
     async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection:
+        if self.look_fails is not None:
+            raise self.look_fails
         if self.seen is None:
             raise Unavailable("no_look", "this peer cannot open the scene", retry_after_s=1.0)
         self.looked.append((manifest, settings))
@@ -268,10 +273,10 @@ class FakeMesh:
             name=self.name,
             state=state,
             address=f"http://{self.name}.test:7700",
-            slots_total=1,
+            slots_total=self.slots,
             slots_free=0 if self.busy_for else 1,
             labels={},
-            capabilities=({"renderer": "blender", "version": "5.0.1"},) if self.seen is not None else (),
+            capabilities=tuple({"renderer": "blender", "version": one} for one in self.blenders if self.seen is not None),
             checks=(),
             version="1.0",
             rtt_ms=1.5,

@@ -24,10 +24,12 @@ from tests.fakes.mesh import FakeMesh
 SCENE = b"BLENDER-v405" + bytes(1_000)
 
 
-def check_scene(path: Path) -> None:
+def check_scene(path: Path) -> tuple[int, int]:
     """A small stand-in: the real one walks the blocks."""
-    if not path.read_bytes().startswith(b"BLENDER"):
+    data = path.read_bytes()
+    if not data.startswith(b"BLENDER"):
         raise Invalid("not_a_blend", "the scene is not a .blend file")
+    return int(data[9:10]), int(data[10:12])
 
 
 @dataclass(slots=True)
