@@ -46,6 +46,7 @@ ASSETS_MAX: Final = 20_000
 # Looking for what a scene uses: a program that opens it
 TRACE_S_MAX: Final = 900.0
 MISSING_SHOWN: Final = 20
+FOLDERS_SHOWN: Final = 5
 TRACED_LIBRARIES_MAX: Final = 200
 
 # Uploads smaller than this show no progress where there is no terminal

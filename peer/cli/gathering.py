@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from peer.cli import bounds
 from peer.cli.multipart import FilePart
-from peer.cli.packing import Package, Packer, PathRule
+from peer.cli.packing import Package, Packer, PathRule, is_outer, parse_rule
 from peer.cli.screen import plain
 from peer.cli.tables import Column, number, octets, print_table, text_of
 from peer.cli.tracing import HOW, Traced, is_blend, trace
+from peer.cli.upload import with_assets
 
 if TYPE_CHECKING:
     from peer.cli.invocation import Invocation
@@ -21,6 +22,14 @@ _COLUMNS: Final = (
     Column("SIZE", lambda row: octets(number(row, "size"))),
     Column("PATH", lambda row: text_of(row, "path")),
 )
+
+
+def gathered(
+    invocation: Invocation, scene: Path, assets: Sequence[str], rules: Sequence[str], *, alone: bool
+) -> list[FilePart]:  # fmt: skip
+    """The scene, what `assets` name, and unless it goes `alone` whatever else it uses. Raises `CliError`."""
+    chosen, found = with_assets(scene, assets), [parse_rule(rule) for rule in rules]
+    return chosen if alone else with_everything(invocation, scene, chosen, found)
 
 
 def with_everything(
@@ -50,7 +59,7 @@ def show(invocation: Invocation, files: Sequence[FilePart]) -> None:
             invocation.screen.data("\n".join(plain(file.name) for file in files))
         case "table" | "wide":
             print_table(invocation.screen, rows, _COLUMNS, wide=invocation.format == "wide")
-            invocation.screen.say(f"{len(files):,} files, {octets(sum(file.size for file in files))}; nothing was sent")
+            invocation.screen.say(f"{_many(files)}, {octets(sum(file.size for file in files))}; nothing was sent")
 
 
 def _look(packer: Packer, scene: Path) -> list[str]:
@@ -85,7 +94,23 @@ def _tell(invocation: Invocation, package: Package, complaints: Sequence[str], b
     if more > 0:
         say(f"warning: {more} more are missing")
     if package.missing:
-        say("the job will be held or fail over what is missing; --map FROM=TO tells where a folder lies on this machine")
+        say("a job is held or fails over what is missing; --map FROM=TO tells where a folder lies on this machine")
     sent = [file for name, file in package.files.items() if name not in by_hand and file.data is None]
     if sent:
-        say(f"{len(sent):,} files that it uses go along, {octets(sum(file.size for file in sent))} (--list-assets names them)")
+        size = octets(sum(file.size for file in sent))
+        say(f"{_many(sent)} that it uses, {size}, along with it{_from_elsewhere(sent)} (submit --list-assets names all)")
+
+
+def _many(files: Sequence[FilePart]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files):,} files"
+
+
+def _from_elsewhere(files: Sequence[FilePart]) -> str:
+    """A scene names any file of this machine: whoever sends it is told where it reaches."""
+    outer = [file for file in files if is_outer(file.name)]
+    if not outer:
+        return ""
+    folders = sorted({str(file.path.parent) for file in outer})
+    more = len(folders) - bounds.FOLDERS_SHOWN
+    named = ", ".join(plain(folder) for folder in folders[: bounds.FOLDERS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"; {len(outer):,} from outside its folder: {named}"

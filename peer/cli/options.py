@@ -47,5 +47,12 @@ def examples(*lines: str) -> str:
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
+map_option = click.option(
+    "--map",
+    "rules",
+    multiple=True,
+    metavar="FROM=TO",
+    help="What the scene knows below the folder FROM lies below TO on this machine (repeat).",
+)
 job_argument = click.argument("job", metavar="JOB")
 peer_argument = click.argument("peer", metavar="PEER")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,11 @@ class Package:
 
     files: dict[str, FilePart] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+
+
+def is_outer(name: str) -> bool:
+    """Whether a file that was sent under `name` lay outside of the scene's folder."""
+    return name.startswith(pathmap.FILES_NAME + "/")
 
 
 def parse_rule(text: str) -> PathRule:
@@ -110,6 +116,9 @@ class Packer:
             return
         self._strange |= not reference.raw.startswith("//") or "\\" in reference.raw
         here = self._here(place)
+        if here is not None and reference.pick == "folder" and self._is_too_much(here):
+            self._refuse_folder(reference, here)
+            return
         found = [] if here is None else list(_picked(here, reference))
         for path in found:
             self._add_file(path)
@@ -146,6 +155,16 @@ class Packer:
 
     def _lost(self, reference: Reference) -> None:
         self._missing[f"{reference.kind} {reference.label!r}: {reference.raw}"] = None
+
+    def _is_too_much(self, folder: Path) -> bool:
+        """No cache is the folder of the scene, a home, or above them: nobody means to send all that."""
+        whole = os.path.realpath(folder)
+        return any(Path(os.path.realpath(one)).is_relative_to(whole) for one in (self._scene.parent, Path.home()))
+
+    def _refuse_folder(self, reference: Reference, folder: Path) -> None:
+        if reference.needed:
+            why = f"the whole folder {folder} is not sent; name what is needed with --asset"
+            self._missing[f"{reference.kind} {reference.label!r}: {reference.raw} ({why})"] = None
 
     def _bakes(self, blend: Path) -> None:
         """Simulations that Blender has baked to the disk lie beside the .blend, in a folder that is named after it."""
@@ -211,7 +230,8 @@ def _series(path: Path) -> Iterator[Path]:
 
 def _below(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
-        yield from sorted(path for path in folder.rglob("*") if path.is_file())
+        files = (path for path in folder.rglob("*") if path.is_file())
+        yield from sorted(islice(files, bounds.ASSETS_MAX))  # so many are refused
 
 
 def _any_case(folder: Path, rest: str) -> Path:

@@ -134,5 +134,5 @@ def _why(done: subprocess.CompletedProcess[str] | str) -> str:
     if isinstance(done, str):
         return done
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line] or lines
+    telling = [line for line in lines if "rror" in line and "script failed" not in line] or lines
     return telling[-1][:300] if telling else f"exit code {done.returncode}"

@@ -42,8 +42,8 @@ def send_again(invocation: Invocation, path: str, *, key: str) -> dict[str, Any]
 def send_form(
     invocation: Invocation, fields: Sequence[tuple[str, str]], files: Sequence[FilePart], *, key: str, path: str = _PATH
 ) -> dict[str, Any]:
-    """Submit a job with its files, or send them to another `path`. Memory is bounded by one chunk. Returns the answer.
-    Raises `CliError`.
+    """Submit a job with its files, or send them to another `path`, which is not insisted on. Memory is bounded by one chunk.
+    Returns the answer. Raises `CliError`.
 
     A small request goes first: a host that is down or refuses us is found out before the scene is on its way.
     """
@@ -58,7 +58,13 @@ def send_form(
 
         wait_s = bounds.ACCEPT_TIMEOUT_S + form.file_bytes / bounds.ACCEPT_BYTES_PER_S
         call = Call(
-            "POST", path, headers=headers, body=body, read_timeout_s=wait_s, send_timeout_s=bounds.SEND_STALL_S, insists=True
+            "POST",
+            path,
+            headers=headers,
+            body=body,
+            read_timeout_s=wait_s,
+            send_timeout_s=bounds.SEND_STALL_S,
+            insists=path == _PATH,
         )
         return invocation.client.request(call).json()
 

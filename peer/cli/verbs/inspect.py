@@ -10,7 +10,7 @@ import click
 
 from peer.cli.failures import Exit
 from peer.cli.invocation import Invocation
-from peer.cli.options import common, examples
+from peer.cli.options import common, examples, map_option
 from peer.cli.screen import plain
 from peer.cli.tables import text_of
 
@@ -37,18 +37,24 @@ def _fields(function: Any) -> Any:
 @_fields
 @click.option("--asset", "assets", multiple=True, metavar="[NAME=]PATH", help="A file or folder that the scene uses (repeat).")
 @click.option("--no-assets", is_flag=True, help="Send only the scene and what --asset names.")
+@map_option
 @common
 def inspect(
-    invocation: Invocation, /, scene: Path, assets: tuple[str, ...], no_assets: bool, **fields: str | None
-) -> None:  # fmt: skip
+    invocation: Invocation,
+    /,
+    scene: Path,
+    assets: tuple[str, ...],
+    no_assets: bool,
+    rules: tuple[str, ...],
+    **fields: str | None,
+) -> None:
     """Say what SCENE is, and every finding with its remedy. Ends with 10 when it cannot be rendered at all.
 
     Findings of the class picture would hold a job; those of the class info never do."""
-    from peer.cli.gathering import with_everything
-    from peer.cli.upload import send_form, with_assets
+    from peer.cli.gathering import gathered
+    from peer.cli.upload import send_form
 
-    files = with_assets(scene, assets)
-    files = files if no_assets else with_everything(invocation, scene, files, [])
+    files = gathered(invocation, scene, assets, rules, alone=no_assets)
     given = [(name, value) for name, value in fields.items() if value is not None]
     seen = send_form(invocation, given, files, key=secrets.token_hex(16), path=PATH)
     match invocation.format:

@@ -11,7 +11,7 @@ import click
 from peer.cli.acceptance import After, accept, staying
 from peer.cli.documents import parse
 from peer.cli.invocation import Invocation
-from peer.cli.options import common, examples
+from peer.cli.options import common, examples, map_option
 
 if TYPE_CHECKING:
     from peer.cli.multipart import FilePart
@@ -74,13 +74,7 @@ def _fields(function: Any) -> Any:
 @click.option("--asset", "assets", multiple=True, metavar="[NAME=]PATH", help="A file or folder that the scene uses (repeat).")
 @click.option("--no-assets", is_flag=True, help="Send only the scene and what --asset names.")
 @click.option("--list-assets", is_flag=True, help="Print what would be sent, with sizes, and send nothing.")
-@click.option(
-    "--map",
-    "rules",
-    multiple=True,
-    metavar="FROM=TO",
-    help="What the scene knows below the folder FROM lies below TO on this machine (repeat).",
-)
+@map_option
 @common
 @staying
 def submit(
@@ -119,19 +113,13 @@ def _files(
     invocation: Invocation, scene: Path | None, assets: tuple[str, ...], rules: tuple[str, ...], *, alone: bool
 ) -> list[FilePart]:
     """The scene and what goes with it; nothing without a scene."""
-    from peer.cli.upload import with_assets
-
     if scene is None:
         if assets:
             raise click.UsageError("--asset needs a SCENE", click.get_current_context())
         return []
-    chosen = with_assets(scene, assets)
-    if alone:
-        return chosen
-    from peer.cli.gathering import with_everything
-    from peer.cli.packing import parse_rule
+    from peer.cli.gathering import gathered
 
-    return with_everything(invocation, scene, chosen, [parse_rule(rule) for rule in rules])
+    return gathered(invocation, scene, assets, rules, alone=alone)
 
 
 def _send(

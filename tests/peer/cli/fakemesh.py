@@ -71,6 +71,7 @@ class FakeMesh:
         self.events: list[dict[str, Any]] = []
         self.inspection: dict[str, Any] | None = None
         self.inspected: list[dict[str, Any]] = []
+        self.looks_refused = 0
         self.token: str | None = None
         self.tokens: list[dict[str, Any]] = []
         self.keys_behind: list[str] = []
@@ -245,7 +246,8 @@ class FakePeer:
 
     async def _inspect(self, request: web.Request) -> web.Response:
         if self.mesh.inspection is None:
-            return problem(422, "no_renderer", "no peer has the renderer blender")
+            self.mesh.looks_refused += 1
+            return problem(503, "no_renderer", "no peer has the renderer blender", headers={"Retry-After": "0"})
         form = await request.post()
         parts = {name: value.file.read() if isinstance(value, web.FileField) else value for name, value in form.items()}
         self.mesh.inspected.append(parts)

@@ -32,7 +32,7 @@ def test_what_a_scene_uses_goes_along_and_what_is_missing_is_named_first(
     ran = peerctl("submit", castle)
     assert ran.code == 0, ran.err
     assert "warning: missing image 'Map': //tex/l\\nost.png\n" in ran.err
-    assert "2 files that it uses go along, 7 B" in ran.err
+    assert f"2 files that it uses, 7 B, along with it; 1 from outside its folder: {castle.parent.parent} (submit" in ran.err
     (job,) = mesh.jobs.values()
     assert set(job.files) == {"scene:castle.blend", "tex/wall.png", ".rendermesh/files/0/sky.hdr", MAP_NAME}
     assert json.loads(job.files[MAP_NAME])["folder"] == str(castle.parent)
@@ -82,6 +82,31 @@ def test_a_long_list_of_what_is_missing_is_cut(
     said = peerctl("submit", castle, "--list-assets").err
     assert said.count("warning: missing") == bounds.MISSING_SHOWN
     assert "warning: 5 more are missing" in said
+
+
+def test_folders_outside_are_named_up_to_some(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, castle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(bounds.FOLDERS_SHOWN + 2):
+        (tmp_path / f"keys\n{number}").mkdir()
+        (tmp_path / f"keys\n{number}" / "id").write_bytes(b"secret")
+    found = [Reference("font", "F", str(tmp_path / f"keys\n{number}" / "id"), str(castle.parent)) for number in range(7)]
+    monkeypatch.setattr(gathering, "trace", lambda _: Traced(references=found, asked=1))
+    said = peerctl("submit", castle, "--list-assets").err
+    assert f"7 from outside its folder: {tmp_path}/keys\\n0, " in said
+    assert f"{tmp_path}/keys\\n4 and 2 more (" in said
+
+
+def test_an_inspection_takes_the_same_files_along(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, castle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh.inspection = {"warnings": [], "notes": [], "error": None}
+    found = Traced(references=[Reference("image", "Map", "C:\\show\\sky.hdr", str(castle.parent))], asked=1)
+    monkeypatch.setattr(gathering, "trace", lambda _: found)
+    ran = peerctl("inspect", castle, "--map", f"C:\\show={castle.parent.parent}")
+    assert ran.code == 0, ran.err
+    assert "1 file that it uses, 3 B" in ran.err
+    assert "missing" not in ran.err
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,23 @@ def test_only_what_is_needed_is_missed(shot: Path) -> None:
     assert package.missing == ["image 'Wall': //no.png", "image 'Wall': odd.png"]
 
 
+@pytest.mark.parametrize("place", ["//", "//..", "/", "~", "~/.."])
+def test_no_scene_makes_a_whole_home_or_its_own_folder_a_cache(
+    place: str, shot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "homes" / "ann"
+    (home / ".ssh").mkdir(parents=True)
+    (home / ".ssh" / "id").write_bytes(b"secret")
+    monkeypatch.setenv("HOME", str(home))
+    raw = place.replace("~", str(home))
+    package, _ = packed(shot, image(raw, shot.parent, "folder"))
+    assert list(package.files) == ["blendcache_castle/2.bphys"]
+    assert len(package.missing) == 1
+    assert package.missing[0].endswith(" is not sent; name what is needed with --asset)")
+    package, _ = packed(shot, image(raw, shot.parent, "folder", needed=False))
+    assert package.missing == []
+
+
 def test_without_a_blender_the_tracer_is_believed_and_its_libraries_are_asked_about(shot: Path) -> None:
     show = shot.parent.parent
     packer = Packer(shot, [parse_rule(f"C:\\shows={show}")])

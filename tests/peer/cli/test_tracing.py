@@ -51,6 +51,7 @@ def test_nobody_can_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ("program", "why"),
     [
         ("raise SystemExit('Error: it is torn')", "Error: it is torn"),
+        ("raise SystemExit('RuntimeError: it is torn\\nError: script failed, file: a.py, exiting.')", "RuntimeError: it is torn"),
         ("import time; time.sleep(60)", "no answer within"),
         ("raise SystemExit(3)", "exit code 3"),
     ],

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+from peer.cli import bounds
 from tests.peer.cli.conftest import Peerctl
 from tests.peer.cli.fakemesh import FakeMesh, FakePeer
 
@@ -46,5 +47,6 @@ def test_a_sound_scene_says_so(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl,
 
 def test_what_the_mesh_refuses_is_told(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, scene: Path) -> None:
     ran = peerctl("inspect", scene, "--no-assets")
-    assert ran.code != 0
+    assert ran.code == 6
     assert "no peer has the renderer" in ran.err
+    assert mesh.looks_refused == bounds.BUSY_ATTEMPTS_MAX, "nothing was begun that it had to insist on"
