@@ -19,6 +19,7 @@ from peer.cli.failures import CliError, Exit, Unreachable
 from peer.cli.jobref import job_path
 from peer.cli.jobview import FINAL, ended, frames_of, why_text
 from peer.cli.progress import Meter
+from peer.cli.settings import parse_url
 from peer.cli.tables import count, text_of
 
 if TYPE_CHECKING:
@@ -112,12 +113,19 @@ class _Follower:
 
 
 def peer_urls(answer: Job, *, like: str) -> list[str]:
-    """User ports of the peers that are alive, with the scheme of `like`."""
+    """User ports of the peers that are alive and speak the scheme of `like`: a key that went by TLS never goes without."""
     peers = answer.get("peers")
     rows = [peer for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
-    scheme = urlsplit(like).scheme
     addresses = [peer.get("address") for peer in rows if peer.get("state") == "alive"]
-    return [f"{scheme}://{address}" for address in addresses if isinstance(address, str) and ":" in address]
+    said = [address for address in addresses if isinstance(address, str) and "://" in address]
+    return [url for address in said if (url := _url(address)) is not None and urlsplit(url).scheme == urlsplit(like).scheme]
+
+
+def _url(address: str) -> str | None:
+    try:
+        return parse_url(address)
+    except CliError:
+        return None
 
 
 def how_to_follow(job: Job) -> str:

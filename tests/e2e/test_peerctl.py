@@ -29,12 +29,18 @@ async def test_a_wait_outlives_the_peer_that_was_asked(mesh):
     """The client has learnt the other peers; the job is the owner's, and it was another one that was asked."""
     owner, asked = await mesh.start_many("owner", "asked")
     job = owner.submit(frames="1-30", settings={"frame_ms": 300})
-    folder = mesh.folder / "out"
-    waiting = mesh.begin_peerctl(asked, "submit", *SLOW, "-f", "1-4", "--wait", "--fetch", str(folder))
-    assert waiting.wait(60) == 0, waiting.communicate()
-    waiting.communicate()
-    assert len(list(folder.iterdir())) == 4
+    await wait_until(lambda: any(row["id"] == job for row in asked.get("/jobs")["jobs"]))
+    def asked_for_peers() -> float:
+        return asked.metric("rendermesh_http_requests_total", route="/api/v1/peers", method="GET")
+
+    before = asked_for_peers()
+    waiting = mesh.begin_peerctl(asked, "job", job, "--watch")
+    await wait_until(lambda: asked_for_peers() > before)
+    assert owner.get(f"/jobs/{job}")["state"] == "running"
     asked.kill()
+    _, said = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, said
+    assert f"going on with {owner.url}" in said
     assert (await owner.until_ended(job))["state"] == "completed"
 
 

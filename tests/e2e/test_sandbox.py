@@ -19,6 +19,10 @@ async def test_a_job_waits_for_a_peer_with_the_sandbox_that_it_demands(mesh):
     strong = await mesh.start("strong", join=weak)
     assert (await weak.until_ended(job))["state"] == "completed"
     assert {frame["peer"] for frame in weak.frames(job)} == {strong.id}
-    shown = {line.split()[1]: line for line in mesh.peerctl(weak, "peers", "-o", "wide").stdout.splitlines()[1:]}
-    assert " landlock " in shown["weak"]
-    assert " bwrap " in shown["strong"]
+
+    def shown(name: str, sandbox: str) -> bool:
+        """The name and what a peer can do come with its catalogue, after the member itself."""
+        rows = mesh.peerctl(weak, "peers", "-o", "wide").stdout.splitlines()[1:]
+        return any(line.split()[1] == name and f" {sandbox} " in line for line in rows)
+
+    await wait_until(lambda: shown("weak", "landlock") and shown("strong", "bwrap"))

@@ -415,7 +415,7 @@ class FakePeer:
             "id": self.id,
             "name": self.name,
             "state": "alive" if self._runner is not None else "dead",
-            "address": self.address,
+            "address": self.url,
             "slots": {"total": 1, "free": 1},
             "labels": {"room": "attic"},
             "capabilities": [{"renderer": "blender", "version": "5.0.1", "engines": ["CYCLES"]}],

@@ -47,11 +47,11 @@ def test_a_peer_that_comes_back_is_taken_up_again(mesh: FakeMesh, peer: FakePeer
 
 def test_only_peers_that_live_are_learned() -> None:
     rows = [
-        {"state": state, "address": f"10.0.0.{number}:7700"} for number, state in enumerate(("alive", "dead", "suspect", "left"))
+        {"state": state, "address": f"https://10.0.0.{number}:7700"}
+        for number, state in enumerate(("alive", "dead", "suspect", "left"))
     ]
-    assert peer_urls({"peers": [*rows, {"state": "alive"}, {"state": "alive", "address": 3}, "?"]}, like="https://h:1") == [
-        "https://10.0.0.0:7700"
-    ]
+    odd = [{"state": "alive", "address": address} for address in ("http://h:7700", "https://", "https://[", "h:7700", 3)]
+    assert peer_urls({"peers": [*rows, *odd, {"state": "alive"}, "?"]}, like="https://h:1") == ["https://10.0.0.0:7700"]
     assert peer_urls({"peers": None}, like="http://h:1") == []
 
 

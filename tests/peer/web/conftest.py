@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -26,10 +27,10 @@ SCENE = b"BLENDER-v405" + bytes(1_000)
 
 def check_scene(path: Path) -> tuple[int, int]:
     """A small stand-in: the real one walks the blocks."""
-    data = path.read_bytes()
-    if not data.startswith(b"BLENDER"):
+    header = re.match(rb"BLENDER[-_][vV](\d)(\d\d)", path.read_bytes())
+    if header is None:
         raise Invalid("not_a_blend", "the scene is not a .blend file")
-    return int(data[9:10]), int(data[10:12])
+    return int(header[1]), int(header[2])
 
 
 @dataclass(slots=True)
