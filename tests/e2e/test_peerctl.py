@@ -30,6 +30,7 @@ async def test_a_wait_outlives_the_peer_that_was_asked(mesh):
     owner, asked = await mesh.start_many("owner", "asked")
     job = owner.submit(frames="1-30", settings={"frame_ms": 300})
     await wait_until(lambda: any(row["id"] == job for row in asked.get("/jobs")["jobs"]))
+
     def asked_for_peers() -> float:
         return asked.metric("rendermesh_http_requests_total", route="/api/v1/peers", method="GET")
 
