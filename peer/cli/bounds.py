@@ -10,6 +10,9 @@ READ_TIMEOUT_S: Final = 30.0
 SEND_STALL_S: Final = 60.0  # an upload whose peer takes no byte for this long goes to the next host
 ACCEPT_TIMEOUT_S: Final = 90.0  # after the last byte of a scene: the peer makes two durable copies before it answers,
 ACCEPT_BYTES_PER_S: Final = 5_000_000  # and so much of the scene may take a second more
+HEAD_S: Final = 30.0  # a peer that has begun to answer says its status and headers within this
+BODY_GRACE_S: Final = 60.0  # a body may lag behind BODY_BYTES_PER_S by this much
+BODY_BYTES_PER_S: Final = 1_024
 REPLY_BYTES_MAX: Final = 64 * 2**20
 CHUNK_BYTES: Final = 256 * 1024
 NEARBY_S: Final = 1.0
@@ -55,3 +58,5 @@ QUIET_UPLOAD_BYTES: Final = 64 * 2**20
 # Event streams
 EVENT_BYTES_MAX: Final = 1 * 2**20
 EVENT_SILENCE_S: Final = 20.0
+STREAM_STEADY_S: Final = 1.0  # a stream that was heard this long works, whether it had an event or not
+BREAKS_MAX: Final = 3  # in a row, with no event between them

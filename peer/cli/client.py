@@ -29,6 +29,7 @@ from urllib3.exceptions import (
 )
 
 from peer.cli import bounds
+from peer.cli.bodies import whole
 from peer.cli.documents import parse_object
 from peer.cli.earlyanswer import ListeningManager
 from peer.cli.failures import Busy, CliError, Exit, Unreachable, from_answer
@@ -49,7 +50,7 @@ class Call:
     params: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Callable[[], Iterable[bytes]] | None = None
-    read_timeout_s: float = bounds.READ_TIMEOUT_S
+    read_timeout_s: float = field(default_factory=lambda: bounds.READ_TIMEOUT_S)
     send_timeout_s: float = bounds.CONNECT_TIMEOUT_S
     any_status: bool = False
     insists: bool = False
@@ -71,8 +72,9 @@ class Reply:
     body: bytes
 
     def json(self) -> dict[str, Any]:
-        """The body as an object. Raises `CliError` when it is none: then something else than a peer answered."""
-        document = parse_object(self.body) if self.body else {}
+        """The body as an object, empty where there is to be none (204). Raises `CliError` when it is none: then something
+        else than a peer answered, or it was cut."""
+        document = parse_object(self.body) if self.body or self.status != 204 else {}
         if document is None:
             kind = self.headers.get("Content-Type", "no content type")
             raise CliError(
@@ -225,7 +227,7 @@ class MeshClient:
     def _whole(self, host: Host, call: Call) -> Reply:
         response = self._sent(host, call)
         try:
-            body = response.read(bounds.REPLY_BYTES_MAX + 1, decode_content=True)
+            body = whole(response, bounds.REPLY_BYTES_MAX + 1)
         except HTTPError as error:
             raise _Down(f"the answer broke off ({error})", begun=True) from None
         finally:
@@ -239,10 +241,10 @@ class MeshClient:
 
     def _opened(self, host: Host, call: Call) -> urllib3.BaseHTTPResponse:
         response = self._sent(host, call)
-        if response.status < 300:
+        if 200 <= response.status < 300:
             return response
         try:
-            body = response.read(bounds.REPLY_BYTES_MAX, decode_content=True)
+            body = whole(response, bounds.REPLY_BYTES_MAX)
         except HTTPError:  # its words are lost, but its status counts
             body = b""
         response.close()
@@ -315,8 +317,8 @@ def _wish(busy: Busy) -> float:
 
 
 def _refuse(reply: Reply) -> None:
-    """Raise what a status of 300 or more means."""
-    if reply.status < 300:
+    """Raise what a status other than a success means."""
+    if 200 <= reply.status < 300:
         return
     raise from_answer(
         reply.status,

@@ -1,19 +1,44 @@
-"""Stop sending when the peer has answered already: a refused scene of 2 GB is not sent to its end.
+"""Connections that know when to stop: sending, when the peer has answered already (a refused scene of 2 GB is not sent to its
+end), and listening, when an answer has begun and its head does not end.
 
-Only on plain connections: on TLS ones a session ticket looks like an answer.
+The former only on plain connections: on TLS ones a session ticket looks like an answer.
 """
 
 from __future__ import annotations
 
 import select
+import socket
 from typing import Any
 
 import urllib3
-from urllib3.connection import HTTPConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import HTTPResponse
+
+from peer.cli import bounds
+from peer.cli.bodies import within
 
 
-class ListeningConnection(HTTPConnection):
+class _EndingHead(HTTPConnection):
+    """A connection that waits for the whole head of an answer, not only for each of its bytes.
+
+    http.client has a timeout for each read, and goes on reading interim answers (100) and headers without end."""
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
+        """The answer. Raises what urllib3's own raises; a head that does not end is a connection that broke."""
+        sock = self.sock
+        if sock is None:
+            return super().getresponse()
+        silence_s = self.timeout if isinstance(self.timeout, int | float) else bounds.READ_TIMEOUT_S
+        with within(silence_s + bounds.HEAD_S, lambda: socket.socket.shutdown(sock, socket.SHUT_RDWR)):
+            return super().getresponse()
+
+
+class _EndingTlsHead(_EndingHead, HTTPSConnection):
+    """The same on TLS."""
+
+
+class ListeningConnection(_EndingHead):
     """A connection that looks for an answer before each piece of a body."""
 
     def send(self, data: Any) -> None:
@@ -29,9 +54,15 @@ class ListeningPool(HTTPConnectionPool):
     ConnectionCls = ListeningConnection
 
 
+class TlsPool(HTTPSConnectionPool):
+    """A pool of connections that send everything first."""
+
+    ConnectionCls = _EndingTlsHead
+
+
 class ListeningManager(urllib3.PoolManager):
-    """Pools of such connections for plain HTTP, ordinary ones for TLS."""
+    """Pools of such connections, by scheme."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.pool_classes_by_scheme = {"http": ListeningPool, "https": HTTPSConnectionPool}
+        self.pool_classes_by_scheme = {"http": ListeningPool, "https": TlsPool}

@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from peer.cli import bounds
+from peer.cli.bodies import paced
 from peer.cli.client import Call, MeshClient
 from peer.cli.failures import CliError, Exit
 from peer.cli.jobref import job_path
@@ -29,11 +31,12 @@ _PARTIAL: Final = ".peerctl-part"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One output of one frame: its name as the peer gave it, its digest (64 hex) or None when the peer knows none."""
+    """One output of one frame: its name as the peer gave it, its digest (64 hex) and its size in bytes."""
 
     frame: int
     name: str
-    digest: str | None
+    digest: str
+    size: int
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Fetcher:
         self._lock = threading.Lock()
         self._claims: dict[str, Wanted] = {}
         self._stopped = threading.Event()
+        self._open: list[BaseHTTPResponse] = []
         self.tally = Tally()
         self.done: set[int] = set()
 
@@ -69,7 +73,7 @@ class Fetcher:
                 for frame in islice(waiting, bounds.DOWNLOADS_AT_ONCE - len(running)):
                     running[pool.submit(self._frame, frame)] = frame
         finally:
-            self._stopped.set()
+            self._stop()
             pool.shutdown(wait=True, cancel_futures=True)
             self._stopped.clear()
 
@@ -92,12 +96,14 @@ class Fetcher:
 
     def _outputs(self, frame: int) -> list[Wanted]:
         listed = self._client.get(job_path(self._job, "frames", frame, "outputs")).get("outputs")
-        rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
-        return [Wanted(frame, _name(row), _digest(row)) for row in rows]
+        found = [_wanted(frame, row) for row in listed] if isinstance(listed, list) else []
+        if not found:
+            raise CliError(Exit.ERROR, f"{self._client.url} says that it is done, and names no file of it")
+        return found
 
     def _output(self, output: Wanted) -> None:
         target = self._claim(output)
-        if output.digest is not None and target.is_file() and file_digest(target) == output.digest:
+        if target.is_file() and file_digest(target) == output.digest:
             self._count(target, fetched=False)
             return
         try:
@@ -131,8 +137,7 @@ class Fetcher:
                 self.tally.kept += 1
 
     def _download(self, output: Wanted, target: Path) -> None:
-        tag = output.digest[:16] if output.digest else f"frame{output.frame}"
-        partial = target.with_name(f".{target.name[:100]}.{tag}{_PARTIAL}")
+        partial = target.with_name(f".{target.name[:100]}.{output.digest[:16]}{_PARTIAL}")
         for attempt in range(1, bounds.DOWNLOAD_ATTEMPTS + 1):
             try:
                 self._continue(output, partial)
@@ -142,7 +147,7 @@ class Fetcher:
                         Exit.UNREACHABLE, f"{output.name!r} broke off {attempt} times ({type(error).__name__})"
                     ) from None
                 continue
-            if output.digest is None or file_digest(partial) == output.digest:
+            if file_digest(partial) == output.digest:
                 partial.replace(target)
                 return
             partial.unlink()
@@ -150,7 +155,7 @@ class Fetcher:
 
     def _continue(self, output: Wanted, partial: Path) -> None:
         """Add to what an earlier try left; start anew where the peer does not serve the rest of the same file."""
-        have = partial.stat().st_size if partial.exists() and output.digest else 0
+        have = partial.stat().st_size if partial.exists() else 0
         headers = {"Range": f"bytes={have}-", "If-Range": f'"{output.digest}"'} if have else {}
         try:
             self._write(output, partial, headers)
@@ -162,30 +167,52 @@ class Fetcher:
 
     def _write(self, output: Wanted, partial: Path, headers: Mapping[str, str]) -> None:
         call = Call("GET", job_path(self._job, "frames", output.frame, "outputs", output.name), headers=headers)
-        with self._client.stream(call) as response, partial.open("ab" if response.status == 206 else "wb") as file:
-            for chunk in _chunks(response):
-                if self._stopped.is_set():
-                    raise CliError(Exit.INTERRUPTED, "stopped; the part that is there is taken up next time")
-                file.write(chunk)
+        with self._client.stream(call) as response, self._cut_at_stop(response):
+            goes_on = response.status == 206 and bool(headers)
+            with partial.open("ab" if goes_on else "wb") as file:
+                for piece in paced(response):
+                    self._check_not_stopped()
+                    file.write(piece)
+                    if file.tell() > output.size:
+                        break  # whatever it is, it is not this file: the digest will say so
+
+    @contextmanager
+    def _cut_at_stop(self, response: BaseHTTPResponse) -> Iterator[None]:
+        """A stop does not wait for a peer that is silent."""
+        with self._lock:
+            self._open.append(response)
+        self._check_not_stopped()
+        try:
+            yield
+        except HTTPError:
+            self._check_not_stopped()
+            raise
+        finally:
+            with self._lock:
+                self._open.remove(response)
+
+    def _check_not_stopped(self) -> None:
+        if self._stopped.is_set():
+            raise CliError(Exit.INTERRUPTED, "stopped; the part that is there is taken up next time")
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        with self._lock:
+            for response in self._open:
+                with suppress(OSError, ValueError, RuntimeError):  # it may just have ended
+                    response.shutdown()
 
 
 class _FolderUnusable(CliError):
     """Nothing more can be written there: no use in going on."""
 
 
-def _chunks(response: BaseHTTPResponse) -> Iterator[bytes]:
-    while chunk := response.read(bounds.CHUNK_BYTES):
-        yield chunk
-
-
-def _name(row: Mapping[str, Any]) -> str:
-    name = row.get("name")
-    return name if isinstance(name, str) else ""
-
-
-def _digest(row: Mapping[str, Any]) -> str | None:
-    digest = row.get("digest")
-    return digest if isinstance(digest, str) and _DIGEST.match(digest) else None
+def _wanted(frame: int, row: Any) -> Wanted:
+    """Raises `CliError` for a file that could not be checked when it is here."""
+    name, digest, size = (row.get(key) for key in ("name", "digest", "size")) if isinstance(row, dict) else (None, None, None)
+    if not (isinstance(name, str) and isinstance(digest, str) and _DIGEST.match(digest) and type(size) is int and size >= 0):
+        raise CliError(Exit.ERROR, "the peer does not say what its outputs are (name, digest and size); not fetched")
+    return Wanted(frame, name, digest, size)
 
 
 def file_digest(path: Path) -> str:

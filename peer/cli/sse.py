@@ -43,13 +43,16 @@ def events(lines: Iterable[str], *, last_id: str = "") -> Iterator[ServerEvent]:
 
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     """Decode chunks to lines without their ends (LF, CRLF or CR); the piece after the last end is dropped."""
-    rest = b""
+    rest = bytearray()
     for chunk in chunks:
+        ends = rest.endswith(b"\r") or b"\n" in chunk or b"\r" in chunk  # else a long line is searched again with each piece
         rest += chunk
         if rest.endswith(b"\r") and len(rest) <= bounds.EVENT_BYTES_MAX:
             continue  # the LF that belongs to it may be in the next chunk
-        *whole, rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        whole = list[bytearray]()
+        if ends:
+            *whole, rest = rest.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
         if len(rest) > bounds.EVENT_BYTES_MAX:
-            rest = b""
+            rest.clear()
         for line in whole:
             yield line.decode("utf-8", "replace")

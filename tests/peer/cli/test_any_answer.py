@@ -42,7 +42,8 @@ WHOLE: Final[dict[str, Any]] = {
     **JOB, "jobs": [JOB], "peers": [PEER], "cursor": None, "views": [{"peer": "cd" * 32, "sees": [PEER], "error": None}],
     "keys": [{"id": "ef" * 8, "primary": True, "holders": 2, "missing": ["cd" * 32], "name": "a", "role": "viewer"}],
     "tokens": [{"id": "ef" * 8, "name": "a", "role": "viewer", "revoked": False, "created_at": "x"}], "unconfirmed": ["cd" * 32],
-    "outputs": [{"name": "a.png", "digest": "ab" * 32}], "role": "admin", "key": None, "peer": "cd" * 32, "token": "mk_x",
+    "outputs": [{"name": "a.png", "digest": "ab" * 32, "size": 3}], "role": "admin", "key": None,
+    "peer": "cd" * 32, "token": "mk_x",
     "datagram": {"sent": 1, "received": 1, "rtt_ms": [0.5]}, "stream": {"sent": 1, "received": 0, "rtt_ms": []},
     "indirect": {"sent": 1, "received": 1, "rtt_ms": [1]}, "helpers": ["ef" * 32],
     "settings": [{"name": "a", "value": "b", "origin": "c"}],
@@ -98,6 +99,7 @@ def lying(mesh: FakeMesh, peer: FakePeer) -> list[web.Response]:
         status, body, headers = said[0]
         if request.path.endswith("/events"):
             body = b"id: 1\nevent: x\ndata: " + body.replace(b"\n", b" ") + b"\n\n"
+            headers = {"Content-Type": "text/event-stream", **headers}
         return web.Response(status=status, body=body, headers=headers)
 
     mesh.mishaps.append(mishap)

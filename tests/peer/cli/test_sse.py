@@ -48,3 +48,9 @@ def test_a_stream_that_never_ends_its_line_is_not_kept() -> None:
     finally:
         tracemalloc.stop()
     assert peak < 8 * bounds.EVENT_BYTES_MAX
+
+
+def test_a_long_line_in_small_pieces_is_searched_once() -> None:
+    """Searched again with each piece it would take minutes."""
+    pieces = [b"data: ", *[b"x"] * (bounds.EVENT_BYTES_MAX - 100), b"\r", b"\n", b"\n"]
+    assert [len(event.data) for event in sse.events(sse.lines(pieces))] == [bounds.EVENT_BYTES_MAX - 100]
