@@ -15,6 +15,7 @@ from aiohttp import web
 
 from peer.web.content import bring, pour
 from peer.web.frames import named
+from peer.web.guard import Rights
 from peer.web.names import disposition, safe
 from peer.web.problems import wrong_fields
 from peer.web.relay import at_holder
@@ -73,16 +74,19 @@ async def _stream(request: web.Request, view: JobView, frames: Frames | None) ->
 async def _write(
     request: web.Request, site: Site, response: web.StreamResponse, archive: Archive, entries: AsyncIterator[_Entry]
 ) -> None:
+    rights = Rights(request)
     async for entry in entries:
         checksum = await _crc32(site, entry.digest)
+        rights.check()
         if not response.prepared:  # only now: until the first file is here, an error can still be said
             await response.prepare(request)
             if request.method == "HEAD":
                 return
         await send(response, archive.entry(entry.name, size=entry.size, crc32=checksum))
-        await pour(site, response, entry.digest, start=0, end=entry.size)
+        await pour(site, response, entry.digest, start=0, end=entry.size, rights=rights)
         archive.offset += entry.size
     for piece in archive.end():
+        rights.check()
         await send(response, piece)
     await response.write_eof()
 

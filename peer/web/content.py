@@ -11,6 +11,7 @@ from typing import Final
 
 from aiohttp import web
 
+from peer.web.guard import Rights
 from peer.web.problems import Refused
 from peer.web.replies import send
 from peer.web.site import Site, site_of
@@ -27,7 +28,7 @@ async def bring(site: Site, digest: Digest, *, size: int, holders: Sequence[Peer
 
 
 async def serve(request: web.Request, digest: Digest, *, content_type: str, disposition: str | None = None) -> web.StreamResponse:
-    """Answer with a blob that is here. Raises `NotFound`, `Refused` 416."""
+    """Answer with a blob that is here. Raises `NotFound`, `Refused` 416, and 401 for a key that was revoked meanwhile."""
     site = site_of(request)
     size = await site.blobs.size(digest)
     if size is None:
@@ -46,18 +47,23 @@ async def serve(request: web.Request, digest: Digest, *, content_type: str, disp
         response.charset = "utf-8"
     if asked is not None:
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    rights = Rights(request)
+    rights.check()  # the bytes may have been waited for
     await response.prepare(request)
     if request.method != "HEAD":
-        await pour(site, response, digest, start=start, end=end)
+        await pour(site, response, digest, start=start, end=end, rights=rights)
     await response.write_eof()
     return response
 
 
-async def pour(site: Site, response: web.StreamResponse, digest: Digest, *, start: int, end: int) -> None:
-    """Write bytes [start, end) of a blob into a response that has begun."""
+async def pour(
+    site: Site, response: web.StreamResponse, digest: Digest, *, start: int, end: int, rights: Rights
+) -> None:  # fmt: skip
+    """Write bytes [start, end) of a blob into a response that has begun. Raises `Refused` when its reader may have no more."""
     pieces = site.blobs.read(digest, start=start, end=end)
     try:
         async for piece in pieces:
+            rights.check()
             await send(response, piece)
     finally:
         if isinstance(pieces, AsyncGenerator):

@@ -5,6 +5,7 @@ Decides access. Refuses to know how a role was proven: `WebOptions.roles` says, 
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Mapping
 from typing import Final
@@ -75,6 +76,22 @@ def may_still(request: web.Request) -> bool:
     except Refused:
         return False
     return True
+
+
+class Rights:
+    """A caller's rights while an answer goes out to it. Invariant: at most one look in `WebOptions.rights_look_s`."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request, self._next_at = request, 0.0
+        self._every_s = site_of(request).options.rights_look_s
+
+    def check(self) -> None:
+        """Before each piece. Raises `Refused` as `guard_again` does: an answer that has begun is cut then, so that its reader
+        sees that it is not whole."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_at:
+            guard_again(self._request)
+            self._next_at = now + self._every_s
 
 
 def _refuse_low_role(route: Route, role: Role | None) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 
 from peer.ports import ForwardedReply
-from peer.web.guard import ROLE_HEADER, SUBMITTER_HEADER, may_still, submitter_of
+from peer.web.guard import ROLE_HEADER, SUBMITTER_HEADER, Rights, may_still, submitter_of
 from peer.web.replies import send
 from peer.web.requests import read_body
 from peer.web.site import ROLE, Site, forwarded_by, name_request, site_of
@@ -140,10 +140,15 @@ async def _passed_back(request: web.Request, reply: ForwardedReply) -> web.Strea
     for name, value in reply.headers:
         if name.lower() not in KEPT_BACK:
             response.headers.add(name, value)
+    lasting = response.headers.get("Content-Type", "").startswith("text/event-stream")
+    rights = Rights(request) if request.method == "GET" and not lasting else None  # what a write has done is said in any case
+    if rights is not None:
+        rights.check()
     await response.prepare(request)
     if request.method != "HEAD":
-        lasting = response.headers.get("Content-Type", "").startswith("text/event-stream")
         while piece := await (_while_allowed(request, reply) if lasting else reply.read()):
+            if rights is not None:
+                rights.check()
             await send(response, piece)
     await response.write_eof()
     return response

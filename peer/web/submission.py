@@ -16,7 +16,7 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from peer.web.guard import submitter_of
+from peer.web.guard import guard_again, submitter_of
 from peer.web.multipart import Form, Part, open_form
 from peer.web.names import check_template
 from peer.web.problems import Refused, wrong_fields
@@ -122,6 +122,7 @@ async def accept(
             )
     if spec.renderer != "null":
         await check_scene(site, manifest)
+    guard_again(request)  # the files may have taken an hour to come
     return await site.mesh.submit(
         spec, manifest, submitter=submitter_of(request), key=key or secrets.token_hex(16), on_this_peer=on_this_peer,
         named=key is not None,

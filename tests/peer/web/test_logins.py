@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
@@ -18,6 +20,7 @@ from peer.web.problems import Refused
 from peer.web.site import SITE
 from protocol import limits
 from protocol.access.roles import Role
+from protocol.ids import JobId
 from tests.fuzzing import refused, texts
 from tests.peer.web.conftest import Farm, WebPeer, problem_of
 from tests.waiting import wait_until
@@ -271,6 +274,80 @@ async def test_a_stream_that_another_peer_feeds_ends_when_its_key_is_revoked_her
         return one.mesh.listeners == 0
 
     await wait_until(gone)
+
+
+LARGE = bytes(range(256)) * 4_096  # a megabyte; 64 of them are more than sockets hold
+
+
+async def large_job(peer: WebPeer, frames: int, *, key: str | None = None) -> JobId:
+    """64 MB in so many frames; the key where the peer asks for one."""
+    spec = {"renderer": "null", "frames": f"1-{frames}"}
+    made = await peer.client.post(JOBS, json=spec, headers=bearer(key) if key is not None else {})
+    job = JobId((await made.json())["id"])
+    for frame in range(1, frames + 1):
+        peer.mesh.finish(job, frame, LARGE * (64 // frames))
+    return job
+
+
+async def begun(peer: WebPeer, path: str, key: str) -> aiohttp.ClientResponse:
+    """An answer of which the first bytes are read."""
+    response = await peer.client.get(path, headers=bearer(key))
+    assert response.status == 200
+    await response.content.readexactly(1_000)
+    return response
+
+
+@pytest.mark.parametrize("what", ["archive", "frames/1", "frames/1/outputs/0001.png"])
+@pytest.mark.parametrize("relayed", [False, True], ids=["here", "relayed"])
+async def test_a_download_is_cut_when_its_key_is_revoked_and_others_are_not(farm: Farm, what: str, relayed: bool):
+    peer = await guarded(farm)
+    owner = await farm.add("two") if relayed else peer
+    job = await large_job(owner, 64 if what == "archive" else 1, key=None if relayed else await key_for(peer, name="eve"))
+    path = f"/api/v1/jobs/{job}/{what}"
+    key, other = await key_for(peer, "viewer"), await key_for(peer, "viewer", "bob")
+    cut, whole = await begun(peer, path, key), await begun(peer, path, other)
+    await revoke(peer, key)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        async with asyncio.timeout(60):
+            await cut.read()
+    rest = await whole.read()
+    assert 1_000 + len(rest) >= 64 * len(LARGE)
+    await problem_of(await peer.client.get(path, headers=bearer(key)), 401, "bad_key")
+    if what == "archive":
+        await wait_until(lambda: owner.app[SITE].archives.used == 0)
+
+
+@pytest.mark.parametrize("what", ["archive", "frames/1"])
+async def test_a_download_whose_bytes_came_too_late_is_401_and_no_broken_answer(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    peer = await guarded(farm)
+    job, key = await large_job(peer, 1, key=await key_for(peer, name="eve")), await key_for(peer, "viewer")
+
+    async def bring(*_: object, **__: object) -> None:
+        await revoke(peer, key)
+
+    for module in ("frames", "archive"):
+        monkeypatch.setattr(f"peer.web.{module}.bring", bring)
+    await problem_of(await peer.client.get(f"/api/v1/jobs/{job}/{what}", headers=bearer(key)), 401, "bad_key")
+
+
+async def test_what_was_sent_under_a_key_that_was_revoked_meanwhile_becomes_no_job(farm: Farm):
+    peer = await guarded(farm)
+    key, other = await key_for(peer), await key_for(peer, name="bob")
+    parts = [b'--x\r\nContent-Disposition: form-data; name="renderer"\r\n\r\nnull\r\n']
+    parts += [b'--x\r\nContent-Disposition: form-data; name="frames"\r\n\r\n1-3\r\n', b"--x--\r\n"]
+
+    async def body() -> AsyncIterator[bytes]:
+        yield parts[0]
+        await wait_until(lambda: peer.app[SITE].uploads.used > 0)
+        await revoke(peer, key)
+        yield parts[1] + parts[2]
+
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    await problem_of(await peer.client.post(JOBS, data=body(), headers={**bearer(key), **kind}), 401, "bad_key")
+    assert not peer.mesh.kept
+    assert (await peer.client.post(JOBS, data=b"".join(parts), headers={**bearer(other), **kind})).status == 202
 
 
 async def test_a_waiting_query_is_refused_when_its_key_was_revoked_meanwhile(farm: Farm, monkeypatch: pytest.MonkeyPatch):
