@@ -78,7 +78,7 @@ _OPTIONS: Final = (
     _Option("discovery", "LIST", "ways to find peers: mdns, static, dns:NAME, consul:URL (default mdns,static)"),
     _Option("consul_token", "FILE", "file with the token for consul:URL", secret=True),
     _Option("slots", "N", "batches rendered at once (default 1; 0: serve and store only)"),
-    _Option("renderer", "NAME", "blender, bpy or null (repeat; default: what is found)", repeat=True),
+    _Option("renderer", "NAME", "blender, bpy, povray, null, or a plug-in's word (repeat; default: what is found)", repeat=True),
     _Option("blender", "PLACE", "a Blender program, or a folder of some (repeat; default: found on PATH)", repeat=True),
     _Option("sandbox", "LEVEL", "how scenes are confined: bwrap, landlock, none or auto (default: the strongest that works)"),
     _Option("renderer_memory", "SIZE", "memory that each renderer process may take (default: no limit of its own)"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from peer.render.blender import BlenderOptions
+from peer.render.options import RendererOptions
 from peer.render.sandbox import Sandbox, find_sandbox
 from peer.render.verify import ChildVerifier, VerifierOptions
 from peer.settings import Settings
@@ -24,12 +24,12 @@ _log = structlog.get_logger("rendermesh")
 
 @dataclass(frozen=True, slots=True)
 class Confined:
-    """`verifier` reads what this peer has rendered, `judge` also what lies in output roots; `blender` is for renderers."""
+    """`verifier` reads what this peer has rendered, `judge` also what lies in output roots; `renderers` is for these."""
 
     sandbox: Sandbox
     verifier: ChildVerifier
     judge: ChildVerifier
-    blender: BlenderOptions
+    renderers: RendererOptions
 
 
 async def confine(settings: Settings, work_dir: Path, environ: Mapping[str, str]) -> Confined:
@@ -42,7 +42,7 @@ async def confine(settings: Settings, work_dir: Path, environ: Mapping[str, str]
     if sandbox.level == "none":
         why = "it was asked for" if settings.sandbox == "none" else _reasons(sandbox)
         _log.warning("no_sandbox", text="scenes are rendered without a sandbox", why=why)
-    options = BlenderOptions(
+    options = RendererOptions(
         scratch_dir=folder / "scratch", registry_dir=folder / "renderers", environ=environ, slots=settings.slots,
         memory_bytes=settings.renderer_memory, cpus=settings.renderer_cpus, sandbox=sandbox,
         read=(folder / "trees", *where_links_lead(folder, work_dir)),
@@ -51,7 +51,7 @@ async def confine(settings: Settings, work_dir: Path, environ: Mapping[str, str]
         sandbox,
         verifier=ChildVerifier(VerifierOptions(sandbox=sandbox, read=(work_dir,))),
         judge=ChildVerifier(VerifierOptions(sandbox=sandbox, read=(Path("/"), work_dir))),
-        blender=options,
+        renderers=options,
     )
 
 

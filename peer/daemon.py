@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as distribution_version
-from pathlib import Path
 
 import platformdirs
 import structlog
@@ -45,10 +44,11 @@ from peer.net.resolve import SeedResolver
 from peer.net.sockets import bind_stream
 from peer.outputs.opening import open_roots
 from peer.registry import EngineRegistry
-from peer.render.blendfile import check_version, known_versions, read_header
-from peer.render.find import Surroundings, find_renderers
+from peer.render.find import find_renderers
+from peer.render.plugins import Surroundings, load_plugins
 from peer.renderers import RendererWatch
 from peer.scene import DefaultScene
+from peer.scenes import Scenes
 from peer.selfchecks import SelfChecks
 from peer.settings import Settings
 from peer.store.blobs import BlobOptions, FolderBlobs
@@ -107,6 +107,7 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._metrics = Metrics()
+        self._plugins = load_plugins()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._for_good = False
@@ -117,6 +118,8 @@ class Daemon:
         `Conflict` (`duplicate_id`) when an older process with the same id is in the mesh."""
         settings = self._settings
         failpoints.arm(settings.failpoint)
+        for word, text in self._plugins.faults.items():
+            _log.warning("renderer_plugin_skipped", renderer=word, text=text)
         async with contextlib.AsyncExitStack() as stack:
             options = BlobOptions(cache_bytes_max=settings.cache_bytes)
             store = await asyncio.to_thread(open_store, settings.data_dir, options)
@@ -230,12 +233,7 @@ class Daemon:
         )  # fmt: skip
 
     def _web_options(self, node: Node, store: Store, keys: KeyTurner) -> WebOptions:
-        def check_scene(path: Path) -> tuple[int, int]:
-            header = read_header(path)
-            cards = (node.roster.card_of(peer) for peer in node.roster.live())
-            blenders = (c.version for card in cards if card for c in card.capabilities if c.renderer == "blender")
-            check_version(header, known_versions(blenders))
-            return header.version
+        scenes = Scenes(self._plugins, lambda: map(node.roster.card_of, node.roster.live()))
 
         def null_only() -> bool:
             return [one.renderer for one in node.roster.card.capabilities] == ["null"] and self._settings.scene is None
@@ -243,10 +241,10 @@ class Daemon:
         logins = make_logins(self._settings, node, self._metrics)
         authority = keys.authority if self._settings.http_tls else None
         return WebOptions(
-            version=distribution_version("rendermesh"), check_scene=check_scene, roles=logins.role,
+            version=distribution_version("rendermesh"), check_scene=scenes.check, roles=logins.role,
             roles_now=logins.role_now, submitter=logins.submitter, authority=authority,
-            default_scene=DefaultScene(self._settings.scene, store.blobs, check_scene).manifest, null_only=null_only,
-            shared_roots=self._settings.shared_roots,
+            default_scene=DefaultScene(self._settings.scene, store.blobs, scenes.check_default).manifest, null_only=null_only,
+            shared_roots=self._settings.shared_roots, renderer_of=scenes.renderer_of, renderers=scenes.renderers,
         )  # fmt: skip
 
     # running
@@ -345,9 +343,9 @@ class Daemon:
     async def _watch_renderers(self, parts: _Parts, node: Node) -> None:
         """Probe while serving already: a peer without a renderer joins, says so, and serves."""
         settings = self._settings
-        options = self._confined.blender
+        options = self._confined.renderers
         watch = RendererWatch(
-            find=lambda: find_renderers(settings.renderer, options, Surroundings(programs=settings.blender)),
+            find=lambda: find_renderers(settings.renderer, options, Surroundings(settings.blender), self._plugins),
             workshop=parts.workshop, checks=parts.checks, tell=parts.engine.tell, on_notice=parts.hands.notice,
             is_idle=lambda: node.thief.free_slots == settings.slots, soon_s=limits.RENDERERS_SOON_S,
             again_s=limits.RENDERERS_AGAIN_S, quiet_s=limits.ASK_TIMEOUT_S,

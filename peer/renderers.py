@@ -37,7 +37,7 @@ class RendererWatch:
         self._tell, self._on_notice, self._is_idle = tell, on_notice, is_idle
         self._soon_s, self._again_s, self._quiet_s = soon_s, again_s, quiet_s
         self._used: dict[str, Offer] = {}
-        self._told: tuple[tuple[Capabilities, ...], tuple[str, ...]] | None = None
+        self._told: tuple[tuple[Capabilities, ...], tuple[str, ...], tuple[str, ...]] | None = None
         self._failed: dict[str, None] = {}
         self._asked = asyncio.Event()
 
@@ -79,7 +79,7 @@ class RendererWatch:
             await renderer.close()
         self._failed |= dict.fromkeys(name for name in self._used if name not in fresh)  # it starts afresh when it is back
         await self._use(fresh)
-        self._say(tuple(one for _, able in fresh.values() for one in able), found.missing)
+        self._say(tuple(one for _, able in fresh.values() for one in able), found.missing, found.absent)
         return not found.missing
 
     async def _use(self, fresh: Mapping[str, Offer]) -> None:
@@ -107,15 +107,16 @@ class RendererWatch:
             if not self._is_idle():
                 since_s = loop.time()
 
-    def _say(self, able: tuple[Capabilities, ...], missing: tuple[str, ...]) -> None:
-        if (able, missing) == self._told:
+    def _say(self, able: tuple[Capabilities, ...], missing: tuple[str, ...], absent: tuple[str, ...] = ()) -> None:
+        """What is `absent` explains itself to whoever asks why, and is no fault of this peer."""
+        if (able, missing, absent) == self._told:
             return
-        self._told = able, missing
+        self._told = able, missing, absent
         self._checks.renderers = tuple(shown(one) for one in able)
         self._checks.reasons = missing
         self._checks.soon()
-        self._tell(RenderersFound(able, missing))
-        fields = {"found": list(self._checks.renderers), "missing": list(missing)}
+        self._tell(RenderersFound(able, (*missing, *absent)))
+        fields = {"found": list(self._checks.renderers), "missing": [*missing, *absent]}
         self._on_notice(Notice("renderers_found", "info" if able else "warning", fields=fields))
 
     async def _pause(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ import difflib
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
@@ -21,13 +21,12 @@ from peer.discovery.ways import FORMS, KINDS, Way, parse_way
 from peer.failpoints import parse as parse_failpoint
 from peer.outputs.places import check_place
 from peer.paths import expanded
+from peer.render.plugins import installed_words
 from protocol import limits
 from protocol.jobs.destination import ROOT_NAME, advertised
 
 PORT: Final = 7700
 DISCOVERY_DEFAULT: Final = ("mdns", "static")
-RENDERERS_NOW: Final = ("blender", "bpy", "null")
-RENDERERS_LATER: Final = ("povray",)
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off", ""})
 _SIZE: Final = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([kmgt]?)(?:i?b)?\Z", re.IGNORECASE | re.ASCII)
@@ -266,9 +265,10 @@ class Settings(BaseModel):
     @field_validator("renderer")
     @classmethod
     def _renderer_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        words = installed_words()
         for name in value:
-            if name not in RENDERERS_NOW:
-                raise ValueError(_not_yet(name, now=RENDERERS_NOW, later=RENDERERS_LATER))
+            if name not in words:
+                raise ValueError(f"{name[:80]!r} is unknown{nearest(name, words)}; this installation has {', '.join(words)}")
         return value
 
     @field_validator("label")
@@ -359,14 +359,6 @@ class Settings(BaseModel):
 def _roots(texts: tuple[str, ...]) -> dict[str, str]:
     pairs = (text.partition("=") for text in texts)
     return {name: place for name, _, place in pairs}
-
-
-def _not_yet(value: str, *, now: Sequence[str], later: Sequence[str]) -> str:
-    kinds = {name.partition(":")[0] for name in later}
-    works = f"this version has {', '.join(now)}"
-    if value.partition(":")[0] in kinds:
-        return f"{value!r} comes with a later version; {works}"
-    return f"{value[:80]!r} is unknown{nearest(value, now)}; {works}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -9,21 +9,20 @@ import asyncio
 import importlib.util
 import os
 import re
-import shutil
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import structlog
 
-from peer.ports import Rendered, RendererMissing, RenderFailed
+from peer.ports import RendererMissing, RenderFailed
 from peer.render import loadlog, platform, reports
-from peer.render.handover import hand_over
+from peer.render.options import RendererOptions
 from peer.render.process import DriverProcess, Launch
 from peer.render.registry import ProcessRegistry
-from peer.render.sandbox import OPEN, Reach, Sandbox, interpreter
+from peer.render.sandbox import Reach, interpreter
+from peer.render.session import DriverSession
 from protocol import limits
 from protocol.jobs.results import Capabilities, Failure, Inspection
 from protocol.jobs.spec import RenderSettings
@@ -39,25 +38,8 @@ _LIBRARY = re.compile(r"(lib[\w+.-]+\.so(?:\.\d+)*): cannot open shared object f
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class BlenderOptions:
-    """`scratch_dir` holds home, caches and temporary files of the renderers; `registry_dir` their pid files.
-
-    `slots` idle processes are kept warm at most; one above `recycle_bytes` of resident memory is not. `environ` is the
-    daemon's environment, of which an allow-list is handed on. `memory_bytes` and `cpus` (a count of processors) limit each
-    process (None: no limit). Inside `sandbox` scenes are read from the folders `read` alone.
-    """
-
-    scratch_dir: Path
-    registry_dir: Path
-    environ: Mapping[str, str]
-    slots: int = 1
-    memory_bytes: int | None = None
-    recycle_bytes: int = limits.RENDERER_RSS_KEPT_BYTES
-    stall_s: float = limits.RENDERER_STALL_S
-    sandbox: Sandbox = OPEN
-    read: tuple[Path, ...] = ()
-    cpus: int | None = None
+BlenderOptions = RendererOptions
+BlenderSession = DriverSession
 
 
 class BlenderRenderer:
@@ -222,52 +204,6 @@ class BlenderRenderer:
             return False
         finally:
             await self._discard(process)
-
-
-class BlenderSession:
-    """A `Session` (see `peer.ports`): one scene open in one process. After `stop` or a death it renders nothing more."""
-
-    def __init__(
-        self, process: DriverProcess, release: Callable[[DriverProcess, bool], Any], frame_timeout_s: float | None
-    ) -> None:
-        self._process = process
-        self._release = release
-        self._frame_timeout_s = frame_timeout_s
-        self._over = False
-
-    @property
-    def pid(self) -> int:
-        """The process that renders, for tests and logs."""
-        return self._process.pid
-
-    async def render(self, frame: int, folder: Path, on_progress: Callable[[float], None]) -> Rendered:
-        """See `Session.render`. The process writes into a folder of its own, and what it reports is moved into `folder`:
-        neither it nor another one can put anything there."""
-        if self._over:
-            raise RenderFailed(Failure("infrastructure", "the session is closed"))
-        outbox = self._process.outbox()
-        command = {"do": "render", "frame": frame, "folder": str(outbox)}
-        try:
-            answer = await self._process.ask(command, on_progress=on_progress, timeout_s=self._frame_timeout_s)
-            rendered = reports.rendered(answer, folder)
-            await asyncio.to_thread(hand_over, outbox, folder, [file.name for file in rendered.files], answer.log)
-            return rendered
-        except BaseException:
-            await asyncio.to_thread(shutil.rmtree, outbox, ignore_errors=True)
-            raise
-
-    async def stop(self) -> None:
-        """See `Session.stop`."""
-        await self._finish(reuse=False)
-
-    async def close(self) -> None:
-        """Give the process back for the next scene; one that still renders is stopped instead."""
-        await self._finish(reuse=not self._process.busy)
-
-    async def _finish(self, *, reuse: bool) -> None:
-        if not self._over:
-            self._over = True
-            await self._release(self._process, reuse)
 
 
 def driver_command(command: tuple[str, ...], home: Home) -> tuple[str, ...]:

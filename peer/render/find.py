@@ -1,115 +1,94 @@
 """Which renderers this peer has: the choice of the settings against what is installed, each started once to see.
 
-Looks for `bpy` without importing it. Refuses to read the environment: PATH comes in with the options.
+Decides by plug-ins alone (`peer.render.plugins`). Refuses to read the environment: PATH comes in with the options.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import shutil
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Final, Literal, assert_never, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import structlog
 
 from peer.ports import Renderer, RendererMissing, RenderFailed
-from peer.render.blender import BlenderOptions, BlenderRenderer
-from peer.render.null import NullRenderer
+from peer.render.options import RendererOptions
+from peer.render.plugins import AGAIN, Installed, Plugin, Surroundings, load_plugins
 from peer.render.shelf import Shelf, version_of
 from protocol.errors import Invalid
-from protocol.jobs.results import Capabilities
+from protocol.jobs.results import Capabilities, recordable
 
-Choice = Literal["auto", "blender", "bpy", "null"]
 Started = tuple[Renderer, Capabilities]
+AUTO: Final = "auto"
 
-CHOICES: Final[tuple[Choice, ...]] = get_args(Choice)
-PROGRAM_NAMES: Final = ("blender", "blender.exe", "Contents/MacOS/Blender")
-GET_BPY: Final = "pip install 'rendermesh[blender]' into this Python (bpy is built for one Python minor only; 5.0 is for 3.11)"
-GET_PROGRAM: Final = "install Blender and put it on PATH or name it in the settings; as root: apt-get install -y blender"
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`renderers` that started, with what they can do, best first, one per name; `missing` says why the others did not."""
+    """`renderers` that started, with what they can do, best first, one per name; `missing` says why the others did not,
+    `absent` the same of those that nobody has asked for."""
 
     renderers: tuple[tuple[Renderer, tuple[Capabilities, ...]], ...] = ()
     missing: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What is installed: `programs` are Blenders named in the settings, or folders of some; the other two know the rest."""
-
-    programs: tuple[Path, ...] = ()
-    which: Callable[[str, str | None], str | None] = lambda name, path: shutil.which(name, path=path)
-    has_bpy: Callable[[], bool] = field(default=lambda: importlib.util.find_spec("bpy") is not None)
-
-
-def check_choices(texts: Sequence[str]) -> list[Choice]:
-    """The settings' words as choices; none at all means auto. Raises `Invalid` (`unknown_renderer`)."""
-    checked: list[Choice] = []
-    for text in texts or ("auto",):
-        match = next((choice for choice in CHOICES if choice == text), None)
-        if match is None:
-            raise Invalid("unknown_renderer", f"renderer: {text[:40]!r} is unknown; choose one of {', '.join(CHOICES)}")
-        if match not in checked:
-            checked.append(match)
-    return checked
+def check_choices(texts: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The settings' words, each once; none at all means auto. Raises `Invalid` (`unknown_renderer`)."""
+    for text in texts:
+        if text not in (AUTO, *words):
+            known = ", ".join((AUTO, *words))
+            raise Invalid("unknown_renderer", f"renderer: {text[:40]!r} is unknown; choose one of {known}")
+    return list(dict.fromkeys(texts or (AUTO,)))
 
 
-async def find_renderers(texts: Sequence[str], options: BlenderOptions, around: Surroundings = Surroundings()) -> Found:
+async def find_renderers(
+    texts: Sequence[str], options: RendererOptions, around: Surroundings = Surroundings(), installed: Installed | None = None
+) -> Found:
     """Start every chosen renderer once; of several candidates for one the first that starts. Never raises for a missing one.
 
     A peer with `missing` and no `renderers` joins all the same: it stores and serves, and says so. Raises `Invalid`.
     """
+    installed = installed or load_plugins()
     started: list[Started] = []
-    missing: list[str] = []
+    missing, absent = ([] if installed.words else [AGAIN]), list[str]()
     try:
-        for choice in check_choices(texts):
-            for alternatives in await asyncio.to_thread(candidates, choice, options, around):
-                one, reasons = await _first(alternatives)
+        for word, named in _sought(check_choices(texts, installed.words), installed):
+            plugin = installed.plugins.get(word)
+            expected = named or (plugin is not None and plugin.sought == "always")
+            ways = await _candidates(word, plugin, installed, options, around, named)
+            for alternatives in ways:
+                one, reasons = await _first(alternatives, options)
                 if one is None:
-                    missing.append(f"{choice}: {'; '.join(reasons)}")
+                    (missing if expected else absent).append(f"{word}: {'; '.join(reasons)}")
                 else:
-                    renderer, able = one
-                    started.append((renderer, replace(able, sandbox=options.sandbox.level)))
-        return Found(await _shelved(started), tuple(missing))
+                    started.append(one)
+        return Found(await _shelved(started), tuple(missing), tuple(absent))
     except BaseException:
         for renderer, _ in started:
             await renderer.close()
         raise
 
 
-def candidates(choice: Choice, options: BlenderOptions, around: Surroundings) -> list[list[Renderer | str]]:
-    """What to look for under one choice; of each the alternatives in order: renderers not yet started, and texts for those
-    that are not even installed. Reads folders."""
-    programs = [[_program(options, around, name)] for name in named_programs(around.programs)]
-    module = _module(options, around)
-    match choice:
-        case "auto" if programs:
-            return programs if isinstance(module, str) else [[module], *programs]
-        case "auto":
-            return [[module, _program(options, around, None)]]
-        case "bpy":
-            return [[module]]
-        case "blender":
-            return programs or [[_program(options, around, None)]]
-        case "null":
-            return [[NullRenderer()]]
-        case _:
-            assert_never(choice)
+def _sought(choices: Sequence[str], installed: Installed) -> list[tuple[str, bool]]:
+    """The words to look for, each with whether it was named. Broken plug-ins are among them: they say what is wrong."""
+    automatic = [word for word, plugin in installed.plugins.items() if plugin.sought != "named"]
+    unnamed = [word for word in (*automatic, *installed.faults) if AUTO in choices and word not in choices]
+    named = [(word, True) for word in choices if word != AUTO]
+    return [*((word, False) for word in unnamed), *named]
 
 
-def named_programs(places: Sequence[Path]) -> list[Path]:
-    """The programs that the settings name: each place itself, or those in a folder and in the folders in it."""
-    found: list[Path] = []
-    for place in places:
-        inside = [path for name in PROGRAM_NAMES for path in (place / name, *sorted(place.glob(f"*/{name}")))]
-        programs = [path for path in inside if path.is_file()] if place.is_dir() else [place]
-        found += programs or [place]
-    return list(dict.fromkeys(found))
+async def _candidates(
+    word: str, plugin: Plugin | None, installed: Installed, options: RendererOptions, around: Surroundings, named: bool
+) -> list[list[Renderer | str]]:
+    if plugin is None:
+        return [[installed.faults[word]]]
+    try:
+        return await asyncio.to_thread(plugin.candidates, options, around, named)
+    except Exception as error:
+        return [[_broken(word, error)]]
 
 
 async def _shelved(started: Sequence[Started]) -> tuple[tuple[Renderer, tuple[Capabilities, ...]], ...]:
@@ -129,34 +108,26 @@ def _one(versions: Sequence[Started]) -> tuple[Renderer, tuple[Capabilities, ...
     return renderer, tuple(able for _, able in versions)
 
 
-def _module(options: BlenderOptions, around: Surroundings) -> Renderer | str:
-    if not around.has_bpy():
-        return f"the module bpy is not installed; {GET_BPY}"
-    return BlenderRenderer((sys.executable,), "bpy", options)
-
-
-def _program(options: BlenderOptions, around: Surroundings, named: Path | None) -> Renderer | str:
-    path = options.environ.get("PATH")
-    name = "blender" if named is None else str(named)
-    program = around.which(name, path)
-    if program is None:
-        where = "on PATH" if named is None else f"at {name}"
-        return f"there is no program {Path(name).name!r} {where}; {GET_PROGRAM}"
-    return BlenderRenderer((program,), "program", options)
-
-
-async def _first(options: Sequence[Renderer | str]) -> tuple[Started | None, list[str]]:
+async def _first(alternatives: Sequence[Renderer | str], options: RendererOptions) -> tuple[Started | None, list[str]]:
     reasons = []
-    for option in options:
+    for option in alternatives:
         if isinstance(option, str):
             reasons.append(option)
             continue
         try:
-            return (option, await option.probe()), []
+            return (option, replace(await option.probe(), sandbox=options.sandbox.level)), []
         except (RendererMissing, RenderFailed, OSError) as error:  # also one that dies of the first question, or has no room
             reasons.append(str(error))
+            await option.close()
+        except Exception as error:
+            reasons.append(_broken(option.name, error))
             await option.close()
         except BaseException:
             await option.close()
             raise
     return None, reasons
+
+
+def _broken(word: str, error: Exception) -> str:
+    log.error("renderer_plugin_broke", renderer=word, exc_info=error)
+    return recordable(f"the plug-in itself failed ({type(error).__name__}: {error}); mend or remove its package")

@@ -15,6 +15,7 @@ from peer.web import submission
 from peer.web.content import bring
 from peer.web.problems import wrong_fields
 from peer.web.relay import at_holder, passed_headers
+from peer.web.renderer import with_renderer
 from peer.web.replies import as_json
 from peer.web.requests import parse_object, read_body, validated
 from peer.web.site import Site, forwarded_by, site_of
@@ -95,10 +96,11 @@ async def inspect_scene(request: web.Request) -> web.StreamResponse:
 
 async def _inspect(request: web.Request, spec: JobSpec, manifest: Manifest) -> web.StreamResponse:
     site = site_of(request)
+    spec = with_renderer(site, spec, manifest)
     if spec.renderer != "null":
         if not manifest.main:
             raise wrong_fields([{"field": "scene", "message": submission.NO_SCENE}], code="no_scene")
-        saved_by = await submission.check_scene(site, manifest)
+        saved_by = await submission.check_scene(site, spec.renderer, manifest)
     else:
         saved_by = None
     able = {peer.id: there for peer in site.mesh.peers() if (there := _versions(peer, spec))}

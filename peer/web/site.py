@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +43,14 @@ async def _no_scene() -> Manifest | None:
     return None
 
 
+def _by_no_name(_name: str) -> str | None:
+    return None
+
+
+def _built_in() -> Sequence[str]:
+    return ("blender", "null")
+
+
 def _never() -> bool:
     return False
 
@@ -51,16 +59,17 @@ def _never() -> bool:
 class WebOptions:
     """How the user port behaves.
 
-    `check_scene(path)` runs on a thread, gives the version that saved the scene, where it knows it, and raises `Invalid`. `roles`
-    gives a caller's role (None: no login), `roles_now` the same looked up anew while an answer lasts (None: roles never change
-    here), `submitter` its name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null`
-    alone. `authority` gives the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names
+    `check_scene(renderer, path)` runs on a thread, gives the version that saved the scene, where it knows it, and raises
+    `Invalid`; `renderer_of` gives the renderer of a main file by its name, `renderers` those that a job may name. `roles` gives
+    a caller's role (None: no login), `roles_now` the same looked up anew while an answer lasts (None: roles never change here),
+    `submitter` its name. `default_scene` is for the simple endpoints; `null_only` says that this peer renders with `null` alone.
+    `authority` gives the mesh's certificate (PEM), where this port shows a leaf of it. `host_names` are further names
     under which a loopback port may be addressed (a proxy on the same machine). `shared_roots` are folders that scenes may be read
     from.
     """
 
     version: str
-    check_scene: Callable[[Path], tuple[int, int] | None]
+    check_scene: Callable[[str, Path], tuple[int, int] | None]
     roles: Roles = everyone_is_admin
     roles_now: Roles | None = None
     submitter: Callable[[web.Request], str] = _local
@@ -68,6 +77,8 @@ class WebOptions:
     null_only: Callable[[], bool] = _never
     authority: Callable[[], str] | None = None
     shared_roots: Mapping[str, Path] = field(default_factory=dict)
+    renderer_of: Callable[[str], str | None] = _by_no_name
+    renderers: Callable[[], Sequence[str]] = _built_in
     host_names: tuple[str, ...] = ()
     scene_bytes_max: int = limits.SCENE_BYTES_MAX
     body_grace_s: float = limits.HTTP_BODY_GRACE_S

@@ -20,6 +20,7 @@ from peer.web.guard import guard_again, submitter_of
 from peer.web.multipart import Form, Part, open_form
 from peer.web.names import check_template
 from peer.web.problems import Refused, wrong_fields
+from peer.web.renderer import with_renderer
 from peer.web.replies import as_json
 from peer.web.requests import nearest, parse_object, read_object, validated
 from peer.web.shapes import accepted_json
@@ -108,6 +109,7 @@ async def accept(
 ) -> Submitted:
     """Check the specification against the files, then hand the job to the mesh. Raises `Invalid`, `Refused`, `Unavailable`."""
     site = site_of(request)
+    spec = with_renderer(site, spec, manifest)
     check_template(spec.output)
     check_destination(site, spec)
     if spec.renderer == "null":
@@ -121,7 +123,7 @@ async def accept(
                 "store_full", f"{entry.name!r} had to leave the cache again: it is too small here", retry_after_s=60.0
             )
     if spec.renderer != "null":
-        await check_scene(site, manifest)
+        await check_scene(site, spec.renderer, manifest)
     guard_again(request)  # the files may have taken an hour to come
     return await site.mesh.submit(
         spec, manifest, submitter=submitter_of(request), key=key or secrets.token_hex(16), on_this_peer=on_this_peer,
@@ -254,11 +256,11 @@ def check_destination(site: Site, spec: JobSpec) -> None:
         raise wrong_fields([{"field": "destination", "message": message}], code="no_such_root")
 
 
-async def check_scene(site: Site, manifest: Manifest) -> tuple[int, int] | None:
-    """The version of Blender that saved the main file. Raises `Invalid` when that is no scene, `NotFound` when it is not here
+async def check_scene(site: Site, renderer: str, manifest: Manifest) -> tuple[int, int] | None:
+    """The version that saved the main file, where it says. Raises `Invalid` when that is no scene, `NotFound` when it is not here
     any more."""
     digest = next(entry.digest for entry in manifest.files if entry.name == manifest.main)
     path = await site.blobs.path(digest)
     if path is None:
         raise NotFound("no_such_blob", "the scene has left this peer's cache; send it again")
-    return await asyncio.to_thread(site.options.check_scene, path)
+    return await asyncio.to_thread(site.options.check_scene, renderer, path)

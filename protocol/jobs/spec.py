@@ -19,7 +19,7 @@ from protocol.jobs.sandboxes import Demand
 
 Engine = Literal["CYCLES", "BLENDER_EEVEE", "BLENDER_EEVEE_NEXT", "BLENDER_WORKBENCH"]
 Format = Literal["PNG", "JPEG", "TIFF", "WEBP", "OPEN_EXR", "OPEN_EXR_MULTILAYER"]
-RendererName = Literal["blender", "null"]
+RendererName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 Label = Annotated[str, Field(max_length=limits.LABEL_CHARS_MAX, pattern=r"^[A-Za-z0-9_.-]+=[^\x00-\x1f]*$")]
 
 

@@ -25,7 +25,8 @@ def unmet(work: WorkOpened, peer: PeerId, card: PeerCard) -> list[Reason]:
     reasons = _peer_gaps(work, peer, card)
     same = [one for one in card.capabilities if one.renderer == work.spec.renderer]
     if not same:
-        why = "; ".join(card.renderer_reasons) or "it was started without one"
+        own = [reason for reason in card.renderer_reasons if reason.startswith(f"{work.spec.renderer}:")]
+        why = "; ".join(own or card.renderer_reasons) or "it was started without one"
         text = f"{card.name} has no renderer for {work.spec.renderer!r} jobs: {why}"
         is_null = work.spec.renderer == "null"
         remedy = "start that peer with --renderer null" if is_null else "run `peerctl doctor` there"
@@ -55,9 +56,10 @@ def _renderer_gaps(work: WorkOpened, one: Capabilities) -> list[tuple[str, str, 
     gaps: list[tuple[str, str, str]] = []
     if one.renderer != spec.renderer:
         gaps.append(("no_renderer", f"its renderer is {one.renderer}", ""))
-    if work.blender and spec.renderer == "blender" and ".".join(one.version.split(".")[:2]) != work.blender:
-        text = f"the job needs Blender {work.blender}, it has {one.version}"
-        gaps.append(("blender_version", text, f"install Blender {work.blender} there"))
+    if work.blender and spec.renderer != "null" and ".".join(one.version.split(".")[:2]) != work.blender:
+        name = "Blender" if spec.renderer == "blender" else spec.renderer
+        text = f"the job needs {name} {work.blender}, it has {one.version}"
+        gaps.append(("blender_version", text, f"install {name} {work.blender} there"))
     if spec.engine is not None and one.engines and _family(spec.engine) not in [_family(engine) for engine in one.engines]:
         text = f"engine {spec.engine} does not work there (it has {', '.join(one.engines)})"
         gaps.append(("no_engine", text, "choose another --engine"))

@@ -28,14 +28,14 @@ async def test_a_level_that_does_not_work_is_refused_with_what_would_help(data):
 
 async def test_no_level_is_one_that_can_be_asked_for(data):
     confined = await confine(Settings(data_dir=data, sandbox="none"), data / "work", os.environ)
-    assert (confined.sandbox.level, confined.blender.sandbox.level) == ("none", "none")
+    assert (confined.sandbox.level, confined.renderers.sandbox.level) == ("none", "none")
 
 
 @pytest.mark.sandbox
 async def test_what_reads_foreign_files_gets_the_level_and_the_limits(data):
     settings = Settings(data_dir=data, renderer_memory="4G", renderer_cpus=2)
     confined = await confine(settings, data / "work", os.environ)
-    options = confined.blender
+    options = confined.renderers
     assert (options.sandbox.level, options.sandbox.hides) == ("bwrap", data)
     assert (options.memory_bytes, options.cpus, options.read) == (4 * 2**30, 2, (data / "trees",))
 

@@ -10,8 +10,10 @@ import pytest
 
 from peer.ports import RenderFailed
 from peer.render.blender import BlenderOptions, BlenderRenderer
-from peer.render.find import Surroundings, candidates, check_choices, find_renderers, named_programs
+from peer.render.builtin import NULL
+from peer.render.find import check_choices, find_renderers
 from peer.render.null import NullRenderer
+from peer.render.plugins import PORT, Installed, Plugin, Surroundings
 from peer.render.shelf import Shelf
 from protocol.errors import Invalid
 from protocol.jobs.results import Capabilities, Failure
@@ -22,48 +24,32 @@ def options(tmp_path):
     return BlenderOptions(tmp_path / "scratch", tmp_path / "pids", os.environ)
 
 
+WORDS = ("blender", "bpy", "null")
 NOTHING = Surroundings(which=lambda name, path: None, has_bpy=lambda: False)
 BOTH = Surroundings(which=lambda name, path: f"/usr/bin/{name}", has_bpy=lambda: True)
 
 
 def test_no_choice_is_auto_and_each_counts_once():
-    assert check_choices([]) == ["auto"]
-    assert check_choices(["null", "blender", "null"]) == ["null", "blender"]
+    assert check_choices([], WORDS) == ["auto"]
+    assert check_choices(["null", "blender", "null"], WORDS) == ["null", "blender"]
 
 
 def test_an_unknown_renderer_is_refused_with_those_there_are():
     with pytest.raises(Invalid, match="'maya' is unknown; choose one of auto, blender, bpy, null"):
-        check_choices(["maya"])
-
-
-def test_auto_prefers_the_module(options):
-    [found] = candidates("auto", options, BOTH)
-    assert [renderer.home for renderer in found if isinstance(renderer, BlenderRenderer)] == ["bpy", "program"]
-
-
-def test_a_named_program_is_asked_for_by_its_path(options, tmp_path):
-    asked: list[str] = []
-
-    def which(name: str, path: str | None) -> str | None:
-        asked.append(name)
-        return None
-
-    [[text]] = candidates("blender", options, Surroundings((tmp_path / "blender-4.5" / "blender",), which))
-    assert asked == [str(tmp_path / "blender-4.5" / "blender")]
-    assert isinstance(text, str)
-    assert str(tmp_path) in text
+        check_choices(["maya"], WORDS)
 
 
 async def test_without_any_blender_the_peer_learns_both_remedies(options):
     found = await find_renderers([], options, NOTHING)
     assert found.renderers == ()
     (text,) = found.missing
+    assert text.startswith("blender: ")
     assert "pip install 'rendermesh[blender]'" in text
     assert "apt-get install -y blender" in text
 
 
 async def test_auto_never_means_null(options):
-    assert not [entry for entries in candidates("auto", options, BOTH) for entry in entries if isinstance(entry, NullRenderer)]
+    assert (await find_renderers([], options, NOTHING)).renderers == ()
     found = await find_renderers(["null"], options, NOTHING)
     ((renderer, (capabilities,)),) = found.renderers
     assert (renderer.name, capabilities.home, found.missing) == ("null", "null", ())
@@ -102,28 +88,6 @@ async def test_a_candidate_is_closed_when_nobody_waits_for_it_any_more(options, 
     with pytest.raises(asyncio.CancelledError):
         await find_renderers(["auto"], options, BOTH)
     assert closed == ["bpy"]
-
-
-def test_a_folder_holds_blenders_of_several_versions(tmp_path):
-    for place in ("blender-4.2.1-linux-x64", "blender-5.0.0-linux-x64", "notes"):
-        (tmp_path / place).mkdir()
-    programs = [tmp_path / place / "blender" for place in ("blender-4.2.1-linux-x64", "blender-5.0.0-linux-x64")]
-    for program in programs:
-        program.touch()
-    assert named_programs([tmp_path]) == programs
-    assert named_programs([tmp_path / "blender-4.2.1-linux-x64", tmp_path]) == programs
-    assert named_programs([programs[0], programs[0]]) == programs[:1]
-    assert named_programs([tmp_path / "notes", tmp_path / "gone"]) == [tmp_path / "notes", tmp_path / "gone"], "named as missing"
-
-
-def test_auto_is_the_module_and_every_program_that_is_named(options, tmp_path):
-    named = (tmp_path / "a", tmp_path / "b")
-    both = candidates("auto", options, replace(BOTH, programs=named))
-    assert [[renderer.home for renderer in one if isinstance(renderer, BlenderRenderer)] for one in both] == [
-        ["bpy"], ["program"], ["program"],
-    ]  # fmt: skip
-    alone = candidates("auto", options, replace(NOTHING, programs=named))
-    assert [str(tmp_path) in str(one[0]) for one in alone] == [True, True], "nobody asked for the module"
 
 
 @pytest.fixture
@@ -179,3 +143,51 @@ async def test_auto_finds_the_blender_of_this_machine(options, kitchen):
     assert capabilities.home == kitchen.home
     await renderer.close()
     assert "bpy" not in sys.modules
+
+
+def installed(**plugins: Plugin) -> Installed:
+    return Installed(plugins, {"broken": "the plug-in of nobody cannot be loaded"})
+
+
+async def test_a_broken_plugin_is_a_reason_and_the_others_work(options):
+    quiet = await find_renderers([], options, NOTHING, installed(null=replace(NULL, sought="quietly")))
+    assert [renderer.name for renderer, _ in quiet.renderers] == ["null"]
+    assert (quiet.missing, quiet.absent) == ((), ("broken: the plug-in of nobody cannot be loaded",))
+    named = await find_renderers(["broken", "null"], options, NOTHING, installed(null=NULL))
+    assert [renderer.name for renderer, _ in named.renderers] == ["null"]
+    assert named.missing == ("broken: the plug-in of nobody cannot be loaded",)
+
+
+async def test_what_nobody_asked_for_is_absent_and_not_missing(options):
+    plugin = Plugin(PORT, "arnold", lambda options, around, named: [["there is no program 'kick'"]])
+    found = await find_renderers([], options, NOTHING, installed(arnold=plugin))
+    assert (found.missing, found.absent[:1]) == ((), ("arnold: there is no program 'kick'",))
+    found = await find_renderers(["arnold"], options, NOTHING, installed(arnold=plugin))
+    assert (found.missing, found.absent) == (("arnold: there is no program 'kick'",), ())
+
+
+@pytest.mark.parametrize("where", ["candidates", "probe"])
+async def test_a_plugin_that_raises_whatever_it_likes_ends_nothing(options, where):
+    closed: list[str] = []
+
+    class Broken(NullRenderer):
+        async def probe(self):
+            raise ZeroDivisionError("by nothing")
+
+        async def close(self):
+            closed.append(self.name)
+
+    def look(options, around, named):
+        if where == "candidates":
+            raise ZeroDivisionError("by nothing")
+        return [[Broken()]]
+
+    found = await find_renderers(["odd", "null"], options, NOTHING, installed(odd=Plugin(PORT, "null", look), null=NULL))
+    assert [renderer.name for renderer, _ in found.renderers] == ["null"]
+    assert found.missing == ("odd: the plug-in itself failed (ZeroDivisionError: by nothing); mend or remove its package",)
+    assert closed == (["null"] if where == "probe" else [])
+
+
+async def test_an_installation_without_any_entry_point_says_how_to_mend_that(options):
+    found = await find_renderers([], options, NOTHING, Installed({}))
+    assert "install rendermesh again" in found.missing[0]

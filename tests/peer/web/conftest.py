@@ -25,7 +25,7 @@ from tests.fakes.mesh import FakeMesh
 SCENE = b"BLENDER-v405" + bytes(1_000)
 
 
-def check_scene(path: Path) -> tuple[int, int]:
+def check_scene(renderer: str, path: Path) -> tuple[int, int]:
     """A small stand-in: the real one walks the blocks."""
     header = re.match(rb"BLENDER[-_][vV](\d)(\d\d)", path.read_bytes())
     if header is None:

@@ -17,7 +17,7 @@ class Place:
     """As much of a site as is needed."""
 
     def __init__(self, root: Path, scratch: Path) -> None:
-        self.options = WebOptions(version="1", check_scene=lambda _: None, shared_roots={"shots": root})
+        self.options = WebOptions(version="1", check_scene=lambda *_: None, shared_roots={"shots": root})
         self.blobs = MemoryBlobs(scratch)
 
 

@@ -26,7 +26,9 @@ def test_everything_may_be_left_to_the_scene():
     ("field", "value"),
     [
         ("engine", "CYCLE"),
-        ("renderer", "povray"),
+        ("renderer", "POV-Ray"),
+        ("renderer", ""),
+        ("renderer", "x" * 33),
         ("priority", 101),
         ("priority", -1),
         ("samples", 0),
