@@ -63,7 +63,7 @@ class Fetcher(Protocol):
 class ManyFetcher(Fetcher, Protocol):
     """One that knows a short cut for many small blobs."""
 
-    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> None: ...
+    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> Sequence[PeerId]: ...
 
 
 class Deliveries(Protocol):
@@ -187,24 +187,23 @@ class PeerHands:
         self._tell(BlobsEnded(effect.ticket, error))
 
     async def _bring(self, effect: FetchBlobs) -> None:
-        await self._bring_small(effect)
+        """A frame's few small files come together, as a scene's thousands do; the others, and what is left, one by one."""
+        holders: Sequence[PeerId] = effect.holders
+        sizes = dict(effect.items)
+        lacking = await self._blobs.missing(list(sizes))
+        small = [(digest, sizes[digest]) for digest in lacking if sizes[digest] <= limits.SMALL_FILE_BYTES_MAX]
+        if small:
+            holders = await self._fetcher.fetch_small(small, holders)
+            lacking = await self._blobs.missing(lacking)
         free = asyncio.Semaphore(FETCHES_PER_TICKET)
 
-        async def one(digest: Digest, size: int) -> None:
+        async def one(digest: Digest) -> None:
             async with free:
-                if not await self._blobs.has(digest):
-                    await self._fetcher.fetch(digest, size, effect.holders)
+                await self._fetcher.fetch(digest, sizes[digest], holders)
 
         async with asyncio.TaskGroup() as group:
-            for digest, size in effect.items:
-                _ = group.create_task(one(digest, size))
-
-    async def _bring_small(self, effect: FetchBlobs) -> None:
-        """A scene may have thousands of small files, which come together; the others, and what is left, one by one."""
-        small = [item for item in dict(effect.items).items() if item[1] <= limits.SMALL_FILE_BYTES_MAX]
-        missing = [item for item in small if not await self._blobs.has(item[0])]
-        if len(missing) >= limits.SMALL_FETCHES_MIN:
-            await self._fetcher.fetch_small(missing, effect.holders)
+            for digest in lacking:
+                _ = group.create_task(one(digest))
 
     async def close(self) -> None:
         """Stop what is being fetched; the engine is gone already."""

@@ -128,6 +128,10 @@ class Blobs(Protocol):
     """Content-addressed bytes (BLAKE3-256). Pinned blobs never leave; the others form a cache with a size limit."""
 
     async def has(self, digest: Digest) -> bool: ...
+    async def missing(self, digests: Sequence[Digest]) -> list[Digest]:
+        """Those that are not here, in order."""
+        ...
+
     async def size(self, digest: Digest) -> int | None: ...
     async def path(self, digest: Digest) -> Path | None:
         """Where the bytes lie, read-only, as long as the blob is pinned or in use; None when not held."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import shutil
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -159,7 +158,7 @@ class Workshop:
                 raise
             self._refuse(effect, STOPPED)
         except RenderFailed as error:
-            log = await self._keep_log(effect.job, error.log, self._folder) if isinstance(effect, Render) else (None, 0)
+            log = await self._keep_log(effect.job, error.log) if isinstance(effect, Render) else (None, 0)
             self._refuse(effect, error.failure, *log)
         except Exception as error:
             self._refuse(effect, _failure(error))
@@ -226,7 +225,7 @@ class Workshop:
                 await self._close_session(bench)
             await _remove(folder)
             words = error.log if error.failure.kind != "infrastructure" else ""
-            log, log_size = await self._keep_log(effect.job, words, self._folder)
+            log, log_size = await self._keep_log(effect.job, words)
             self._end_render(effect.task, _failed(error.failure, log=log, log_size=log_size))
         except Exception as error:
             await _remove(folder)
@@ -306,10 +305,10 @@ class Workshop:
         try:
             outputs = await self._take_in(rendered)
         except RenderFailed as error:
-            return _failed(error.failure, seconds, *await self._keep_log(job, error.log or rendered.log, folder))
+            return _failed(error.failure, seconds, *await self._keep_log(job, error.log or rendered.log))
         except Exception as error:
             return _failed(_failure(error), seconds)
-        log = await self._adopt_log(rendered.log, folder)
+        log = await self._adopt_log(rendered.log)
         try:
             await self._blobs.pin(job, [*(output.digest for output in outputs), *([log[0]] if log[0] else [])])
         except Exception as error:
@@ -332,9 +331,9 @@ class Workshop:
             )  # fmt: skip
         return tuple(outputs)
 
-    async def _keep_log(self, job: JobId, text: str, folder: Path) -> tuple[Digest | None, int]:
+    async def _keep_log(self, job: JobId, text: str) -> tuple[Digest | None, int]:
         """The renderer's own text as a blob that is protected for the job, and its size; None when there is none."""
-        digest, size = await self._adopt_log(text, folder)
+        digest, size = await self._adopt_log(text)
         try:
             if digest is not None:
                 await self._blobs.pin(job, [digest])
@@ -343,22 +342,17 @@ class Workshop:
             return None, 0
         return digest, size
 
-    async def _adopt_log(self, text: str, folder: Path) -> tuple[Digest | None, int]:
-        """A result without its log is better than none. `folder` is any that is ours."""
+    async def _adopt_log(self, text: str) -> tuple[Digest | None, int]:
+        """A result without its log is better than none."""
         data = text.encode("utf-8", "replace")[-limits.FRAME_LOG_BYTES_MAX :]
         if not data:
             return None, 0
-        path = folder / f"{secrets.token_hex(8)}.log"
         try:
-            await asyncio.to_thread(path.write_bytes, data)
-            try:
-                return await self._blobs.adopt(path)
-            finally:
-                if folder == self._folder:  # any other is about to go, with all that is in it
-                    await asyncio.to_thread(path.unlink, missing_ok=True)
+            [taken] = await self._blobs.take_many([data])
         except OUR_FAULT as error:
             _log.warning("log_not_kept", reason=_text(error))
             return None, 0
+        return taken
 
     async def _close(self) -> None:
         for session in [bench.session for bench in self._benches if bench.session is not None]:

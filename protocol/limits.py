@@ -131,7 +131,6 @@ MESH_BACKLOG: Final = 512
 DATAGRAM_SOCKET_BYTES: Final = 2**20
 FETCHES_AT_ONCE_MAX: Final = 4
 SMALL_FETCHES_AT_ONCE: Final = 8
-SMALL_FETCHES_MIN: Final = 16  # fewer small blobs than this are fetched like large ones
 FETCH_STALL_S: Final = 20.0
 HOLDERS_PER_FETCH_MAX: Final = 256
 FETCH_TRIES_PER_HOLDER_MAX: Final = 3

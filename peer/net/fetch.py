@@ -115,13 +115,15 @@ class BlobFetcher:
             if not flight.waiters and not flight.task.done():
                 await self._end(flight)
 
-    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> None:
-        """Bring many small blobs from the first holder the quick way. What is still not here afterwards is to be fetched.
+    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> list[PeerId]:
+        """Bring small blobs from the first holder the quick way. What is still not here afterwards is to be fetched, from the
+        holders in the order that is returned: one that gave nothing is asked last.
 
         Raises what the store raises (`StoreFull`, `StoreBroken`)."""
         place = next(((peer, address) for peer in holders if (address := self._addresses(peer)) is not None), None)
-        if place is not None and not self._closed:
-            await bring(self._source, self._blobs, *place, items)
+        if place is None or self._closed or await bring(self._source, self._blobs, *place, items):
+            return list(holders)
+        return [*(peer for peer in holders if peer != place[0]), place[0]]
 
     async def close(self) -> None:
         """Stop every transfer; partial files stay for a later resume."""

@@ -27,14 +27,17 @@ class Source(Protocol):
     ) -> None: ...
 
 
-async def bring(source: Source, blobs: Blobs, peer: PeerId, address: Address, items: Sequence[Item]) -> None:
-    """Bring what is small of `items` and comes whole. Raises what the store raises (`StoreFull`, `StoreBroken`)."""
+async def bring(source: Source, blobs: Blobs, peer: PeerId, address: Address, items: Sequence[Item]) -> bool:
+    """Bring what is small of `items` and comes whole; False when the peer did not give what was asked for.
+
+    Raises what the store raises (`StoreFull`, `StoreBroken`)."""
     for batch in batches([item for item in items if item[1] <= limits.SMALL_FILE_BYTES_MAX]):
-        came = await _ask(source, peer, address, batch)
+        came, is_giving = await _ask(source, peer, address, batch)
         if came:
             await blobs.take_many(came)
         if len(came) < len(batch):
-            return  # this peer has not all of it, or is gone: no use to go on so
+            return is_giving  # this peer has not all of it, or is gone: no use to go on so
+    return True
 
 
 def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
@@ -51,9 +54,10 @@ def batches(items: Sequence[Item]) -> Iterator[list[Item]]:
         yield batch
 
 
-async def _ask(source: Source, peer: PeerId, address: Address, batch: Sequence[Item]) -> list[bytes]:
-    """Those that came whole and with the right bytes; nothing more is asked after the first that did not."""
-    waiting, came = list(reversed(batch)), list[bytes]()
+async def _ask(source: Source, peer: PeerId, address: Address, batch: Sequence[Item]) -> tuple[list[bytes], bool]:
+    """Those that came whole and with the right bytes, and whether all came whole; nothing more is asked after the first that
+    did not come or is wrong."""
+    waiting, came, failed = list(reversed(batch)), list[bytes](), asyncio.Event()
 
     async def worker() -> None:
         while waiting:
@@ -69,6 +73,7 @@ async def _ask(source: Source, peer: PeerId, address: Address, batch: Sequence[I
                 if size:
                     await source.copy_blob(peer, address, digest, start=0, size=size, sink=sink)
             except TransferFailed:
+                failed.set()
                 waiting.clear()
                 return
             if blake3.blake3(data).hexdigest() != digest:
@@ -77,6 +82,6 @@ async def _ask(source: Source, peer: PeerId, address: Address, batch: Sequence[I
             came.append(bytes(data))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(limits.SMALL_FETCHES_AT_ONCE):
+        for _ in range(min(limits.SMALL_FETCHES_AT_ONCE, len(batch))):
             _ = group.create_task(worker())
-    return came
+    return came, not failed.is_set()

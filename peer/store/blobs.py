@@ -24,7 +24,7 @@ from peer.store.disk import disk_faults, free_bytes, remove
 from peer.store.incoming import Incoming, Rehash, hash_file
 from peer.store.layout import PARTIAL, BlobFolders
 from peer.store.pins import Pins
-from peer.store.placing import Written, copy_in, disk_full, place, place_all, remove_all, size_of, write_small
+from peer.store.placing import Written, begin, copy_in, disk_full, place, place_all, remove_all, settle, size_of, write_small
 from peer.store.reading import Source
 from peer.store.stock import Stock
 from peer.store.threads import Threads, all_of, uninterrupted
@@ -81,6 +81,14 @@ class FolderBlobs:
     async def has(self, digest: Digest) -> bool:
         """Whether the blob is here."""
         return await self.size(digest) is not None
+
+    async def missing(self, digests: Sequence[Digest]) -> list[Digest]:
+        """Those that are not here."""
+        leaving = [digest for digest in digests if digest in self._leaving]
+        held = await self._stock.sizes(digests)
+        unsure = {digest for digest in digests if digest not in held} | {*leaving}
+        gone = {digest for digest in unsure if not await self.has(digest)}
+        return [digest for digest in digests if digest in gone]
 
     async def size(self, digest: Digest) -> int | None:
         """Bytes of the blob, None when it is not here."""
@@ -152,11 +160,11 @@ class FolderBlobs:
         if resumed is not None:
             self._resuming.add(resumed)
         try:
-            held = await self._threads.run(size_of, path)
-            await self._make_room(max((size or 0) - held, 0))
-            incoming = await self._threads.run(
-                Incoming, path, expected=expected, size=size, reserve_bytes=self._options.reserve_bytes
-            )
+            reserve_bytes = self._options.reserve_bytes
+            incoming = await self._threads.run(begin, path, expected=expected, size=size, reserve_bytes=reserve_bytes)
+            if incoming is None:
+                await self._make_room(max((size or 0) - await self._threads.run(size_of, path), 0))
+                incoming = await self._threads.run(Incoming, path, expected=expected, size=size, reserve_bytes=reserve_bytes)
         except BaseException:
             self._resuming.discard(resumed or Digest(""))
             raise
@@ -174,13 +182,12 @@ class FolderBlobs:
             digest, size = await self._threads.run(hash_file, path)
         async with self._stock.lock(digest):
             try:
-                new = await self._threads.run(place, path, self._folders.path(digest), size)
+                new = await self._threads.run(place, path, self._folders.path(digest), size, self._idle_partials([digest]))
             except OSError as fault:
                 if fault.errno != errno.EXDEV:
                     raise
                 new = await self._copy_in(path, digest, size)
             self._index.add(digest, size, new=new)
-            await self._forget_partial(digest)
         await self._evict_to_limit()
         return digest, size
 
@@ -189,7 +196,7 @@ class FolderBlobs:
         copy = self._temporary()
         try:
             await self._threads.run(copy_in, path, copy, digest, self._options.reserve_bytes)
-            return await self._threads.run(place, copy, self._folders.path(digest), size)
+            return await self._threads.run(settle, copy, self._folders.path(digest), size, self._idle_partials([digest]))
         finally:
             await self._threads.run(remove, copy)
 
@@ -203,7 +210,7 @@ class FolderBlobs:
         await self._make_room(sum(map(len, contents)))
         files = [(self._temporary(), data) for data in contents]
         try:
-            parts = [files[start :: limits.SMALL_FILE_THREADS] for start in range(limits.SMALL_FILE_THREADS)]
+            parts = [files[start :: limits.SMALL_FILE_THREADS] for start in range(min(limits.SMALL_FILE_THREADS, len(files)))]
             written = [
                 file for part in await all_of([self._sync_threads.run(write_small, part) for part in parts]) for file in part
             ]
@@ -219,28 +226,24 @@ class FolderBlobs:
 
     async def _shelve_shard(self, files: list[Written]) -> None:
         async with self._stock.lock(files[0][1]):
-            placed = await self._sync_threads.run(place_all, files, self._folders.path(files[0][1]).parent)
+            folder, partials = self._folders.path(files[0][1]).parent, self._idle_partials([digest for _, digest, _ in files])
+            placed = await self._sync_threads.run(place_all, files, folder, partials)
             for (_, digest, size), new in zip(files, placed, strict=True):
                 self._index.add(digest, size, new=new)
-        await self._threads.run(remove_all, [self._partial(one) for _, one, _ in files if one not in self._resuming])
 
     async def shelve(self, incoming: Incoming) -> tuple[Digest, int]:
         """The end of a transfer: verify, link into place, count. For the writer."""
         digest, size = await self._threads.run(incoming.seal)
         async with self._stock.lock(digest):
-            try:
-                new = await self._threads.run(place, incoming.path, self._folders.path(digest), size)
-            finally:
-                await self._threads.run(remove, incoming.path)
+            target, partials = self._folders.path(digest), self._idle_partials([digest])
+            new = await self._threads.run(settle, incoming.path, target, size, partials)
             self._index.add(digest, size, new=new)
-            await self._forget_partial(digest)
         await self._evict_to_limit()
         return digest, size
 
-    async def _forget_partial(self, digest: Digest) -> None:
-        """The blob is here: what an interrupted transfer of it has left is of no use any more."""
-        if digest not in self._resuming:
-            await self._threads.run(remove, self._partial(digest))
+    def _idle_partials(self, digests: Sequence[Digest]) -> list[Path]:
+        """What interrupted transfers of blobs have left, which is of no use once they are here; unless one goes on with it."""
+        return [self._partial(digest) for digest in digests if digest not in self._resuming]
 
     async def append(self, incoming: Incoming, chunk: bytes) -> None:
         """Write on, evicting unneeded blobs when the disk gets short. Raises `StoreFull`. For the writer."""

@@ -13,7 +13,7 @@ import blake3
 
 from peer import failpoints
 from peer.ports import StoreFull
-from peer.store.disk import FILE_MODE, disk_faults, place_no_replace, remove, sync_folder
+from peer.store.disk import FILE_MODE, disk_faults, free_bytes, place_no_replace, remove, sync_folder
 from peer.store.incoming import Incoming, write_all
 from protocol import limits
 from protocol.ids import Digest
@@ -22,8 +22,9 @@ Written = tuple[Path, Digest, int]
 """A durable file under a temporary name, its digest and size."""
 
 
-def place(source: Path, target: Path, size: int, *, sync: bool = True) -> bool:
+def place(source: Path, target: Path, size: int, leftovers: Iterable[Path] = (), *, sync: bool = True) -> bool:
     """Link verified bytes into place; whether there was no file. One that is not even as long is damaged, and gives way.
+    Once they have their place, `leftovers` of earlier tries go.
 
     Without `sync` the name is durable only after `sync_folder` of its folder. A new name that cannot be made durable is taken
     away again, for whoever asks takes a file under its name for a blob."""
@@ -37,10 +38,19 @@ def place(source: Path, target: Path, size: int, *, sync: bool = True) -> bool:
         if sync:
             _make_durable(target.parent, [target] if new else [])
         failpoints.reach("blob commit after")
+    remove_all(leftovers)
     return new
 
 
-def place_all(files: Iterable[Written], folder: Path) -> list[bool]:
+def settle(source: Path, target: Path, size: int, leftovers: Iterable[Path] = ()) -> bool:
+    """`place` a file that nobody needs under its temporary name any more, whatever comes of it."""
+    try:
+        return place(source, target, size, leftovers)
+    finally:
+        remove(source)
+
+
+def place_all(files: Iterable[Written], folder: Path, leftovers: Iterable[Path] = ()) -> list[bool]:
     """Link files of one shard into its folder, and make all their names durable together; as `place` of each."""
     new: list[bool] = []
     names: list[Path] = []
@@ -53,6 +63,7 @@ def place_all(files: Iterable[Written], folder: Path) -> list[bool]:
         raise
     with disk_faults("link files into place"):
         _make_durable(folder, names)
+    remove_all(leftovers)
     return new
 
 
@@ -96,6 +107,13 @@ def copy_in(source: Path, copy: Path, digest: Digest, reserve_bytes: int) -> Non
                 incoming.stop(keep=False)
                 raise disk_full(reserve_bytes)
     incoming.seal()
+
+
+def begin(path: Path, *, expected: Digest | None, size: int | None, reserve_bytes: int) -> Incoming | None:
+    """A transfer into `path`, or one that goes on there; None, with nothing done, where `size` bytes do not fit."""
+    if free_bytes(path.parent) - max((size or 0) - size_of(path), 0) < reserve_bytes:
+        return None
+    return Incoming(path, expected=expected, size=size, reserve_bytes=reserve_bytes)
 
 
 def size_of(path: Path) -> int:

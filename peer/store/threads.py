@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -19,17 +20,22 @@ async def uninterrupted(work: Awaitable[ResultT]) -> ResultT:
 
     For steps that must not stop in the middle (link, then count): they are short or bounded by the disk."""
     task = asyncio.ensure_future(work)
-    cancelled: asyncio.CancelledError | None = None
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if task.cancelled():
+            raise
+        await _end_of(task)
+        if not task.cancelled():
+            task.exception()  # seen: the caller that wanted to know is gone
+        raise
+
+
+async def _end_of(task: asyncio.Future[ResultT]) -> None:
+    """Wait for it, whoever cancels meanwhile."""
     while not task.done():
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.wait([task])
-        except asyncio.CancelledError as request:
-            cancelled = request
-    if cancelled is None:
-        return task.result()
-    if not task.cancelled():
-        task.exception()  # seen: the caller that wanted to know is gone
-    raise cancelled
 
 
 async def all_of(works: Sequence[Awaitable[ResultT]]) -> list[ResultT]:

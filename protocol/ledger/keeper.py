@@ -1,7 +1,7 @@
 """Bring the bytes of a job's facts here, and say honestly up to where they are held: to an owner that asks, or to oneself.
 
 Refuses to know why it was chosen. Facts are accepted from anyone at any epoch. What must be here are the scene and the result
-that each frame has; logs and results that did not win are brought where somebody has them, and hold nothing back.
+that each frame has; logs and results that did not win are brought where somebody has them, many at a time, and hold nothing back.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ Blobs = tuple[tuple[Digest, int], ...]
 class _Kept:
     """`safe`: everything up to here has its bytes. `fetching`: the versions that the ticket under way leads to.
 
-    `asked_by` None: the owner is this peer itself, and nobody is told."""
+    `asked_by` None: the owner is this peer itself, and nobody is told. `extras` are welcome, and `extras_from` may have them."""
 
     asked_by: PeerId | None
     safe: VersionMap = field(default_factory=dict)
     fetching: VersionMap | None = None
     ticket: Ticket | None = None
+    extras: dict[Digest, int] = field(default_factory=dict)
+    extras_from: dict[PeerId, None] = field(default_factory=dict)
 
 
 class Keeper:
@@ -86,6 +88,21 @@ class Keeper:
             kept.safe = {author: max(fetched.get(author, 0), kept.safe.get(author, 0)) for author in {**kept.safe, **fetched}}
         return [*self._held(fold, kept), *self._fetch(fold, kept)]
 
+    def has_extras(self, job: JobId) -> bool:
+        """Whether `fetch_extras` has something to fetch."""
+        kept = self._kept.get(job)
+        return kept is not None and bool(kept.extras)
+
+    def fetch_extras(self, job: JobId) -> list[Output]:
+        """Bring what is only welcome and has come up since the last time. Nobody waits for it, and it is asked for once."""
+        kept = self._kept.get(job)
+        if kept is None or not kept.extras:
+            return []
+        items, holders = tuple(kept.extras.items()), tuple(kept.extras_from)
+        kept.extras, kept.extras_from = {}, {}
+        self._next += 1
+        return [FetchBlobs(Ticket(f"extra-{self._next}"), items, holders, job)]
+
     def owns(self, ticket: Ticket) -> JobId | None:
         """The job whose bytes this ticket fetches, or None when it is not ours."""
         return self._tickets.get(ticket)
@@ -115,14 +132,15 @@ class Keeper:
             reached[fact.author] = fact.seq
         items, extras = _items(fold, facts)
         holders = self._holders(fold, facts, kept.asked_by)
-        self._next += 1
-        more = [FetchBlobs(Ticket(f"extra-{self._next}"), extras, holders, fold.job)] if extras else []  # nobody waits for it
+        kept.extras.update(extras)
+        kept.extras_from.update(dict.fromkeys(holders if extras else ()))
         if not items:
             kept.safe = reached
-            return [*self._held(fold, kept), *more, *self._fetch(fold, kept)]
+            return [*self._held(fold, kept), *self._fetch(fold, kept)]
+        self._next += 1
         kept.ticket, kept.fetching = Ticket(f"keep-{self._next}"), reached
         self._tickets[kept.ticket] = fold.job
-        return [FetchBlobs(kept.ticket, items, holders, fold.job), *more]
+        return [FetchBlobs(kept.ticket, items, holders, fold.job)]
 
     def _holders(self, fold: JobFold, facts: list[Fact], owner: PeerId | None) -> tuple[PeerId, ...]:
         holders = [] if owner is None else [owner]

@@ -24,7 +24,7 @@ from protocol.ledger.overview import view
 from protocol.ledger.ownership import Output, Ownership
 from protocol.ledger.promises import break_all, break_late, make_promise, owner_elsewhere, wanted
 from protocol.ledger.succession import claim_after_boot
-from protocol.ledger.telling import frame_notice, left_unsafe_notice
+from protocol.ledger.telling import frame_notice, left_unsafe_notice, winner_notice
 from protocol.records import ForgetJob, PutFact
 from protocol.signals import (
     DeliverySwept,
@@ -117,7 +117,7 @@ class Ledger(Ownership):
             return False
         is_busy = bool(held.promises) or held.dirty or not held.fold.is_closed or self._recovery.is_patient(held.fold.job)
         open_ = held.owner == self._me and is_busy
-        return open_ or bool(self._replicas.lacking(held))
+        return open_ or bool(self._replicas.lacking(held)) or self._keeper.has_extras(held.fold.job)
 
     # facts
 
@@ -126,9 +126,11 @@ class Ledger(Ownership):
             return [Send(sender, work.ForgetJob(facts.job, Fence(DELETED_EPOCH, self._me)))]
         is_question = not (facts.facts or facts.replicate)
         held = self._held(facts.job)
-        taken = tuple(PutFact(fact) for fact in facts.facts if fact.job == facts.job and held.fold.add(fact))
+        merged, replaced = held.fold.merge(facts.facts)
+        taken = tuple(PutFact(fact) for fact in merged)
         held.copies.told(sender, dict(facts.versions))
         outputs: list[Output] = [Persist(taken)] if taken else []
+        outputs.extend(winner_notice(held.fold, before, after) for before, after in replaced.values())
         outputs.extend(self._after_change(held, now) if taken else [])
         if taken and held.owner == self._me:
             outputs.append(Notice("late_facts", "debug", facts.job, {"from": sender, "count": len(taken)}))
@@ -144,7 +146,7 @@ class Ledger(Ownership):
             outputs.append(Send(sender, Facts(facts.job, tuple(missing), as_versions(held.fold.versions), replicate=False)))
         if held.fold.accepted is None and not held.fold.log:
             del self._jobs[facts.job]
-        elif self._replicas.lacking(held):
+        elif self._replicas.lacking(held) or self._keeper.has_extras(facts.job):
             self._wake_rounds(now)
         return outputs
 
@@ -366,6 +368,7 @@ class Ledger(Ownership):
             return outputs
         for peer in self._replicas.lacking(held):
             outputs.extend(self._bring(held, peer))
+        outputs.extend(self._keeper.fetch_extras(held.fold.job))
         if held.owner != self._me:
             return outputs
         outputs.extend(self._keep_own(held))

@@ -168,6 +168,8 @@ class Ownership:
     def _bytes_came(self, held: HeldJob, ticket: Ticket, error: str, now: Now) -> list[Output]:
         """Bytes that a job is kept with are here, or a holder could not give them: then each is looked for by itself."""
         outputs = self._keeper.ended(held.fold, ticket, error)
+        if self._keeper.has_extras(held.fold.job):
+            self._wake_rounds(now)
         if held.owner != self._me:
             return outputs
         if error:

@@ -57,6 +57,11 @@ class BlobsSuite:
             assert await got(blobs, digest) == data
         assert await blobs.take_many([]) == []
 
+    async def test_those_that_are_not_here_are_missing_in_order(self, blobs: Blobs):
+        here, gone, other = await put(blobs, b"here"), digest_of(b"gone"), digest_of(b"other")
+        assert await blobs.missing([other, here, gone, other]) == [other, gone, other]
+        assert await blobs.missing([]) == []
+
     async def test_a_blob_that_is_not_here(self, blobs: Blobs):
         digest = digest_of(b"nowhere")
         assert not await blobs.has(digest)

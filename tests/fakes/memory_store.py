@@ -92,6 +92,9 @@ class MemoryBlobs:
     async def has(self, digest: Digest) -> bool:
         return digest in self.blobs
 
+    async def missing(self, digests: Sequence[Digest]) -> list[Digest]:
+        return [digest for digest in digests if digest not in self.blobs]
+
     async def size(self, digest: Digest) -> int | None:
         return len(self.blobs[digest]) if digest in self.blobs else None
 

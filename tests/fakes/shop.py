@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -45,10 +46,10 @@ class LoglessBlobs(MemoryBlobs):
 
     full: Exception | None = None
 
-    async def adopt(self, path: Path) -> tuple[Digest, int]:
-        if self.full is not None and path.suffix == ".log":
+    async def take_many(self, contents: Sequence[bytes]) -> list[tuple[Digest, int]]:
+        if self.full is not None:
             raise self.full
-        return await super().adopt(path)
+        return await super().take_many(contents)
 
 
 @dataclass(slots=True)

@@ -53,13 +53,16 @@ class Fetcher:
     asked: list[tuple[Digest, int, Sequence[PeerId]]] = field(default_factory=list)
     pins_seen: list[dict[str, set[Digest]]] = field(default_factory=list)
     small: list[list[tuple[Digest, int]]] = field(default_factory=list)
+    small_max: int = 0
     at_once: int = 0
     at_once_max: int = 0
 
-    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> None:
+    async def fetch_small(self, items: Sequence[tuple[Digest, int]], holders: Sequence[PeerId]) -> list[PeerId]:
+        """Brings the first `small_max`; then whoever was asked first is to be asked last."""
         self.small.append(list(items))
-        for digest, _ in items[:-1]:  # one is left for `fetch`
+        for digest, _ in items[: self.small_max]:
             self.blobs.add(self.there[digest])
+        return [*holders[1:], *holders[:1]]
 
     async def fetch(self, digest: Digest, size: int, holders: Sequence[PeerId]) -> None:
         self.asked.append((digest, size, holders))
@@ -172,11 +175,12 @@ async def test_what_is_fetched_is_here_when_its_event_comes(bench: Bench):
     assert await bench.fetched(b"one", b"two") == ""
     assert set(bench.blobs.blobs.values()) == {b"one", b"two"}
     assert bench.blobs.pins == {}
-    assert bench.fetcher.asked[0][2] == (PEER,)
+    assert list(bench.fetcher.asked[0][2]) == [PEER]
 
 
-async def test_many_small_blobs_come_together_and_what_is_left_by_itself(bench: Bench):
-    contents = [b"%d" % number for number in range(limits.SMALL_FETCHES_MIN)]
+async def test_small_blobs_come_together_and_what_is_left_by_itself(bench: Bench):
+    contents = [b"one", b"two", b"three"]
+    bench.fetcher.small_max = 2
     large = bytes(limits.SMALL_FILE_BYTES_MAX + 1)
     assert await bench.fetched(*contents, contents[0], large) == ""
     assert set(bench.blobs.blobs.values()) == {*contents, large}
@@ -184,9 +188,18 @@ async def test_many_small_blobs_come_together_and_what_is_left_by_itself(bench: 
     assert {digest for digest, _, _ in bench.fetcher.asked} == {digest_of(contents[-1]), digest_of(large)}
 
 
-async def test_few_small_blobs_come_one_by_one(bench: Bench):
+async def test_what_came_together_is_not_asked_for_again(bench: Bench):
+    bench.fetcher.small_max = 2
     assert await bench.fetched(b"one", b"two") == ""
-    assert bench.fetcher.small == []
+    assert bench.fetcher.asked == []
+
+
+async def test_a_holder_that_gave_no_small_blobs_is_asked_last_for_the_rest(bench: Bench):
+    other = PeerId("ef" * 32)
+    bench.fetcher.there[digest_of(b"one")] = b"one"
+    bench.hands.fetch(FetchBlobs(Ticket("t"), ((digest_of(b"one"), 3),), (PEER, other), None))
+    await wait_until(lambda: bench.told)
+    assert [list(holders) for _, _, holders in bench.fetcher.asked] == [[other, PEER]]
 
 
 async def test_blobs_are_pinned_before_they_are_fetched(bench: Bench):
@@ -247,8 +260,7 @@ async def test_a_pin_that_cannot_be_kept_is_told_and_nothing_is_fetched(bench: B
     assert bench.fetcher.asked == []
 
 
-async def test_only_a_few_blobs_of_a_ticket_are_fetched_at_once(bench: Bench, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(limits, "SMALL_FETCHES_MIN", 21)
+async def test_only_a_few_blobs_of_a_ticket_are_fetched_at_once(bench: Bench):
     bench.fetcher.held.clear()
     asked = asyncio.create_task(bench.fetched(*(b"%d" % number for number in range(20))))
     await wait_until(lambda: bench.fetcher.at_once == FETCHES_PER_TICKET)

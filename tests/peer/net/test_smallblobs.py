@@ -39,7 +39,7 @@ CONTENTS = [b"", *(b"file %d" % number for number in range(50))]
 async def test_all_small_ones_come_and_large_ones_are_left(tmp_path: Path):
     blobs, large = MemoryBlobs(tmp_path), bytes(limits.SMALL_FILE_BYTES_MAX + 1)
     source = Source(*CONTENTS, large)
-    await bring(source, blobs, ANN, HERE, items(large, *CONTENTS))
+    assert await bring(source, blobs, ANN, HERE, items(large, *CONTENTS))
     assert set(blobs.blobs.values()) == set(CONTENTS)
 
 
@@ -59,13 +59,15 @@ async def test_wrong_bytes_never_get_a_place_and_nothing_more_is_asked(
 async def test_a_holder_that_has_not_all_is_asked_no_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(limits, "SMALL_FETCHES_AT_ONCE", 1)
     blobs, source = MemoryBlobs(tmp_path), Source(*CONTENTS[:3])
-    await BlobFetcher(source, blobs, {ANN: HERE}.get).fetch_small(items(*CONTENTS), [PeerId("b" * 64), ANN])
+    unknown, other = PeerId("b" * 64), PeerId("c" * 64)
+    then = await BlobFetcher(source, blobs, {ANN: HERE}.get).fetch_small(items(*CONTENTS), [unknown, ANN, other])
+    assert then == [unknown, other, ANN], "it is asked last for what is left"
     assert set(blobs.blobs.values()) == set(CONTENTS[:3])
     assert len(source.asked) == 3
 
 
 async def test_nobody_is_there_to_ask(tmp_path: Path):
-    await BlobFetcher(Source(), MemoryBlobs(tmp_path), lambda _: None).fetch_small(items(b"a"), [ANN])
+    assert await BlobFetcher(Source(), MemoryBlobs(tmp_path), lambda _: None).fetch_small(items(b"a"), [ANN]) == [ANN]
 
 
 def test_a_batch_is_limited_by_count_and_bytes(monkeypatch: pytest.MonkeyPatch):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from protocol.effects import FetchBlobs
+from protocol.ids import JobId
 from protocol.ledger.facts import Retried
 from protocol.ledger.keeper import Keeper
 from protocol.signals import Send
@@ -91,13 +92,34 @@ def test_only_the_scene_and_the_result_that_each_frame_has_must_be_here():
         Retried("1", 1, 1),
     )  # fmt: skip
     keeper = Keeper(me=ME)
-    needed, welcome = [one for one in keeper.keep(fold) if isinstance(one, FetchBlobs)]
+    [needed] = keeper.keep(fold)
+    assert isinstance(needed, FetchBlobs)
+    assert keeper.has_extras(JOB)
+    [welcome] = keeper.fetch_extras(JOB)
+    assert isinstance(welcome, FetchBlobs)
     assert needed.items == ((output(2, BEN).digest, 100),)
     assert welcome.items == ((output(1, ANNA).digest, 100), (output(2, ANNA).digest, 100), (digest("log"), 5))
+    assert welcome.holders == needed.holders == (ANNA, BEN)
     assert keeper.owns(welcome.ticket) is None
     assert keeper.lacking(fold) == [ended(2, 2, by=BEN)]
     keeper.ended(fold, needed.ticket, "")
     assert fold.covered_by(keeper.safe(JOB))
+
+
+def test_what_is_only_welcome_is_asked_for_together_and_once():
+    keeper, first = Keeper(me=ME), ended(1, 1, by=ANNA, result=replace(failed(), log=digest("first"), log_size=5))
+    keeper.keep(folded(*begun(), first))
+    keeper.keep(folded(*begun(), first, ended(2, 2, by=BEN, result=replace(failed(), log=digest("second"), log_size=6))))
+    [welcome] = keeper.fetch_extras(JOB)
+    assert isinstance(welcome, FetchBlobs)
+    assert welcome.items == ((digest("first"), 5), (digest("second"), 6))
+    assert set(welcome.holders) == {ANNA, BEN}
+    assert keeper.fetch_extras(JOB) == []
+    assert not keeper.has_extras(JOB)
+    assert keeper.fetch_extras(JobId("f" * 32)) == []
+    keeper.keep(folded(*begun(), first))
+    keeper.forget(JOB)
+    assert not keeper.has_extras(JOB)
 
 
 def test_damaged_bytes_are_looked_at_again_and_the_owner_hears_of_it():

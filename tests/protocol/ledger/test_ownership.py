@@ -283,6 +283,7 @@ def test_a_frame_whose_only_holder_is_gone_for_good_is_rendered_again():
     assert [(body.frames, body.generation) for body in again] == [("1", 1)]
     assert book.expect(Notice, event="frames_lost").fields["frames"] == "1"
     assert book.take(WorkOpened)[-1].steps[:1] == b"\x00"
+    assert all(fetch.ticket.startswith("extra-") for fetch in book.wait(2.0).take(FetchBlobs)), "what lost is only welcome"
     book.wait(5.0).expect_no(FetchBlobs)
 
 
