@@ -109,6 +109,11 @@ class BlobWriter(Protocol):
         """Bytes held so far; above zero at the start when a partial transfer is resumed."""
         ...
 
+    @property
+    def path(self) -> Path:
+        """Where the bytes lie that every finished `write` has added, for reading; gone when the transfer ends."""
+        ...
+
     async def write(self, chunk: bytes) -> None:
         """Append. Raises `StoreFull`."""
         ...

@@ -24,6 +24,11 @@ REASON_CHARS_MAX: Final = 2_000
 FILES_PER_MANIFEST_MAX: Final = 20_000
 FILE_NAME_BYTES_MAX: Final = 1_024
 SCENE_BYTES_MAX: Final = 64 * 2**30
+ZIP_MEMBERS_MAX: Final = 40_000  # files, and folders besides
+ZIP_DIRECTORY_BYTES_MAX: Final = 16 * 2**20
+ZIP_TRUSTED_BYTES: Final = 256 * 2**20  # what unpacks to no more than this is not measured by its ratio:
+ZIP_RATIO_MAX: Final = 100  # bytes that one byte of a zip may become, over all of it
+ZIP_SCENES_NAMED: Final = 20
 BLOB_CHUNK_BYTES: Final = 256 * 1024
 FRAME_LOG_BYTES_MAX: Final = 256 * 1024
 

@@ -443,6 +443,11 @@ class FolderBlobWriter:
         """Bytes held so far; above zero at the start when a partial transfer is resumed."""
         return self._incoming.offset
 
+    @property
+    def path(self) -> Path:
+        """Where the bytes lie that every finished `write` has added; gone when the transfer ends."""
+        return self._incoming.path
+
     async def write(self, chunk: bytes) -> None:
         """Append. Raises `StoreFull`, `StoreBroken`, `Corrupt` (more than announced); the bytes are dropped then."""
         try:

@@ -17,6 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from peer.ports import BlobWriter
 from peer.web.problems import Refused, wrong_fields
 from peer.web.requests import pace_of, paced, refuse_large, too_large
+from peer.web.scenezip import MAGIC as ZIP_MAGIC
 from peer.web.site import Site, site_of
 from protocol import limits
 from protocol.ids import Digest
@@ -69,21 +70,39 @@ class Form:
     async def file(self, part: Part) -> bytes | tuple[Digest, int]:
         """Stream a file into the store, or give a small one back for `take_many`. Raises `StoreFull`, `Refused`; then nothing
         of it stays."""
-        held = bytearray()
-        while chunk := await self._chunk(part):
-            held += chunk
-            if len(held) > limits.SMALL_FILE_BYTES_MAX:
-                return await self._blob(part, held)
-        return bytes(held)
+        return await self._taken(part, await self._begun(part))
 
-    async def _blob(self, part: Part, held: bytearray) -> tuple[Digest, int]:
-        writer = await self._site.blobs.writer()
+    async def file_or_zip(self, part: Part) -> bytes | tuple[Digest, int] | BlobWriter:
+        """As `file`, but a zip is left as it came, in a transfer: the caller reads it at its `path` and aborts it."""
+        held = await self._begun(part)
+        is_zip = held.startswith(ZIP_MAGIC) or (part.filename or "").lower().endswith(".zip")
+        return await (self._poured(part, held) if is_zip else self._taken(part, held))
+
+    async def _begun(self, part: Part) -> bytearray:
+        """All of a small file, the beginning of a large one."""
+        held = bytearray()
+        while len(held) <= limits.SMALL_FILE_BYTES_MAX and (chunk := await self._chunk(part)):
+            held += chunk
+        return held
+
+    async def _taken(self, part: Part, held: bytearray) -> bytes | tuple[Digest, int]:
+        if len(held) <= limits.SMALL_FILE_BYTES_MAX:
+            return bytes(held)
+        writer = await self._poured(part, held)
         try:
-            await self._pour(part, writer, held)
             return await writer.finish()
         except BaseException:
             await writer.abort(keep=False)
             raise
+
+    async def _poured(self, part: Part, held: bytearray) -> BlobWriter:
+        writer = await self._site.blobs.writer()
+        try:
+            await self._pour(part, writer, held)
+        except BaseException:
+            await writer.abort(keep=False)
+            raise
+        return writer
 
     async def _pour(self, part: Part, writer: BlobWriter, held: bytearray) -> None:
         while chunk := await self._chunk(part):

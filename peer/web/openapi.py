@@ -32,6 +32,8 @@ PARAMETERS: Final = {
 }
 _BRACES: Final = re.compile(r"\{(\w+)(?::[^}]*)?\}")
 _REF: Final = "#/components/schemas/{model}"
+SCENE: Final = "The .blend, or a zip that holds it and what it uses: it is unpacked, and each file keeps its place"
+MAIN: Final = "Which .blend of a zip is the scene, by its name there; may be left out where it has one only"
 FORM: Final = "multipart/form-data"
 
 
@@ -138,7 +140,8 @@ def _form_schema() -> dict[str, Any]:
     properties = dict(schema["properties"])
     properties["label"] = {"type": "array", "items": {"type": "string"}, "description": "key=value; repeat the part"}
     properties["settings"] = {"type": "string", "description": "A JSON object, per renderer"}
-    properties["scene"] = {"type": "string", "contentMediaType": "application/octet-stream", "description": "The .blend"}
+    properties["scene"] = {"type": "string", "contentMediaType": "application/octet-stream", "description": SCENE}
+    properties["main"] = {"type": "string", "description": MAIN}
     properties["asset"] = {
         "type": "array",
         "items": {"type": "string", "contentMediaType": "application/octet-stream"},

@@ -16,9 +16,11 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
+from peer.ports import BlobWriter
 from peer.web.guard import guard_again, submitter_of
 from peer.web.multipart import Form, Part, open_form
 from peer.web.names import check_template
+from peer.web.openapi import MAIN
 from peer.web.problems import Refused, wrong_fields
 from peer.web.renderer import with_renderer
 from peer.web.replies import as_json
@@ -27,6 +29,7 @@ from peer.web.shapes import accepted_json
 from peer.web.shared import take_in
 from peer.web.site import Site, site_of
 from peer.web.smallfiles import SmallFiles
+from peer.web.unpacking import BESIDE_A_ZIP, ONLY_A_ZIP, is_zip, unpacked
 from protocol import limits
 from protocol.errors import Invalid, NotFound, Unavailable
 from protocol.ids import Digest
@@ -42,13 +45,14 @@ NO_SCENE: Final = "a scene is needed: send it as the file part 'scene' (curl -F 
 
 class SceneRef(BaseModel):
     """The scene of a JSON submission: a blob that this peer holds or a file of a shared root, and its name (default: the
-    file's own, or scene.blend) in the scene's folder."""
+    file's own, or scene.blend) in the scene's folder. It may be a zip: `main` says which .blend in it is meant."""
 
     model_config = ConfigDict(extra="forbid")
 
     blob: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="BLAKE3-256 of the bytes, hex")
     path: str | None = Field(None, max_length=limits.DESTINATION_CHARS_MAX, description="ROOT:file in a shared root of this peer")
     name: str | None = Field(None, max_length=limits.FILE_NAME_BYTES_MAX)
+    main: str | None = Field(None, max_length=limits.FILE_NAME_BYTES_MAX, description=MAIN)
 
 
 class AssetRef(BaseModel):
@@ -70,13 +74,14 @@ class JsonSubmission(JobSpec):
 
 @dataclass(slots=True)
 class _Received:
-    """What has come of a form so far. `scene` is the name of the main file."""
+    """What has come of a form so far. `scene` is the name of the file part, `zipped` the zip that came in it."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     labels: list[str] = field(default_factory=list)
     files: list[ManifestEntry] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     scene: str | None = None
+    zipped: BlobWriter | None = None
 
 
 async def submit_job(request: web.Request) -> web.StreamResponse:
@@ -165,16 +170,31 @@ def accepted(submitted: Submitted) -> web.Response:
 async def _from_form(request: web.Request) -> tuple[JobSpec, Manifest]:
     form, received = open_form(request), _Received()
     small = SmallFiles(site_of(request).blobs, received.files)
-    async with aclosing(form.parts()) as parts:
-        async for part in parts:
-            await _take(form, part, received, small)
-    await small.settle()
-    spec = parse_fields(received.fields, received.labels)
+    try:
+        async with aclosing(form.parts()) as parts:
+            async for part in parts:
+                await _take(form, part, received, small)
+        await small.settle()
+        main = received.fields.pop("main", None) or None
+        spec = parse_fields(received.fields, received.labels)
+        return spec, await _manifest_of(site_of(request), received, main)
+    finally:
+        if received.zipped is not None:
+            await received.zipped.abort(keep=False)
+
+
+async def _manifest_of(site: Site, received: _Received, main: str | None) -> Manifest:
+    if received.zipped is not None:
+        if received.files:
+            raise wrong_fields([{"field": "asset", "message": BESIDE_A_ZIP}])
+        return await unpacked(site, received.zipped.path, main=main)
+    if main is not None:
+        raise wrong_fields([{"field": "main", "message": ONLY_A_ZIP}])
     if received.scene is None:
         if received.files:
             raise wrong_fields([{"field": "scene", "message": "there are assets, but no scene to go with them"}], code="no_scene")
-        return spec, EMPTY
-    return spec, make_manifest(received.scene, received.files)
+        return EMPTY
+    return make_manifest(received.scene, received.files)
 
 
 async def _take(form: Form, part: Part, received: _Received, small: SmallFiles) -> None:
@@ -185,12 +205,12 @@ async def _take(form: Form, part: Part, received: _Received, small: SmallFiles) 
             received.labels.append(await form.text(part))
             if len(received.labels) > limits.LABELS_PER_JOB_MAX:
                 raise wrong_fields([{"field": "label", "message": f"at most {limits.LABELS_PER_JOB_MAX}"}])
-        case name if name in TEXT_FIELDS or name == "settings":
+        case name if name in TEXT_FIELDS or name in ("settings", "main"):
             if name in received.fields:
                 raise wrong_fields([{"field": name, "message": "sent twice"}])
             received.fields[name] = await form.text(part)
         case name:
-            known = (*TEXT_FIELDS, "label", "settings", "scene", "asset")
+            known = (*TEXT_FIELDS, "label", "settings", "scene", "main", "asset")
             message = f"unknown field{nearest(name, known)}"
             raise wrong_fields([{"field": name[:80], "message": message}], code="unknown_field")
 
@@ -209,11 +229,13 @@ async def _take_file(form: Form, part: Part, received: _Received, small: SmallFi
     if name in received.names:
         raise Invalid("bad_manifest", f"the file name {name!r} was sent twice; names below the scene's folder must differ")
     received.names.add(name)
-    match await form.file(part):
+    match await (form.file_or_zip(part) if part.name == "scene" else form.file(part)):
         case bytes(data):
             await small.add(name, data)
         case (digest, size):
             received.files.append(ManifestEntry(name, digest, size))
+        case zipped:
+            received.zipped = zipped
 
 
 async def _from_json(request: web.Request, site: Site) -> tuple[JobSpec, Manifest]:
@@ -224,6 +246,13 @@ async def _from_json(request: web.Request, site: Site) -> tuple[JobSpec, Manifes
             raise wrong_fields([{"field": "scene", "message": "there are assets, but no scene to go with them"}], code="no_scene")
         return spec, EMPTY
     main = await _entry(site, body.scene, "scene")
+    path = await site.blobs.path(main.digest)
+    if path is not None and await is_zip(path):
+        if body.assets:
+            raise wrong_fields([{"field": "assets", "message": BESIDE_A_ZIP}])
+        return spec, await unpacked(site, path, main=body.scene.main)
+    if body.scene.main is not None:
+        raise wrong_fields([{"field": "scene.main", "message": ONLY_A_ZIP}])
     assets = [await _entry(site, asset, f"assets.{index}") for index, asset in enumerate(body.assets)]
     return spec, make_manifest(main.name, [main, *assets])
 

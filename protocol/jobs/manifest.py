@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 import blake3
@@ -56,6 +59,24 @@ def make_manifest(main: str, files: list[ManifestEntry]) -> Manifest:
     if main not in names:
         raise Invalid("bad_manifest", f"the main scene {main!r} is not among the files")
     return Manifest(main, tuple(sorted(files)))
+
+
+def check_side_by_side(names: Iterable[str]) -> None:
+    """Raises `Invalid` (`bad_manifest`) for two names that some file system takes for one, and for a file that is a folder too.
+
+    Canonical caseless matching: Unicode 15.0, section 3.13, D145."""
+    # what lies in a folder comes right after the folder's own name
+    known = sorted((_caseless(name).replace("/", "\0"), name) for name in names)
+    for (one, name), (two, other) in pairwise(known):
+        if one == two:
+            alike = "occurs twice" if other == name else f"and {other!r} are one and the same on some systems"
+            raise Invalid("bad_manifest", f"the file name {name!r} {alike}; names below the scene's folder must differ")
+        if two.startswith(one + "\0"):
+            raise Invalid("bad_manifest", f"{name!r} is a file, and a folder in {other!r}")
+
+
+def _caseless(name: str) -> str:
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
 def clean_name(text: str) -> str:

@@ -33,7 +33,7 @@ def view(fold: JobFold, activity: Activity, *, copies: int) -> JobView:
     counts = _counts(fold, 0 if is_final else activity.running, held=state == "held")
     seen = fold.inspection
     return JobView(
-        id=fold.job, name=spec.name or (accepted.manifest.main or "null"), state=state, priority=fold.priority,
+        id=fold.job, name=spec.name or (accepted.manifest.main.rpartition("/")[2] or "null"), state=state, priority=fold.priority,
         owner=fold.fence.peer, epoch=fold.fence.epoch, replicas=fold.replicas, frames=counts,
         progress=round((counts.done + counts.failed) / counts.total, 6) if counts.total else 0.0,
         eta_s=activity.eta_s if state == "running" else None,

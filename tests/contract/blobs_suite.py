@@ -141,6 +141,17 @@ class BlobsSuite:
         await writer.abort(keep=True)
         assert await blobs.has(digest_of(b"abc"))
 
+    @pytest.mark.parametrize("data", [b"", b"zip", LARGE])
+    async def test_a_transfer_can_be_read_before_it_ends_and_leaves_nothing(self, blobs: Blobs, data: bytes):
+        writer = await blobs.writer()
+        for at in range(0, len(data), 100_000):
+            await writer.write(data[at : at + 100_000])
+        path = writer.path
+        assert path.read_bytes() == data
+        await writer.abort(keep=False)
+        assert not path.exists()
+        assert not await blobs.has(digest_of(data))
+
     async def test_two_transfers_of_one_blob_both_end_well(self, blobs: Blobs):
         expected = digest_of(b"twice")
         first, second = await blobs.writer(expected), await blobs.writer(expected)

@@ -168,10 +168,18 @@ class MemoryWriter:
         self._size = size
         self._data = bytearray(blobs.partials.pop(expected, b"") if expected is not None else b"")
         self._ended = False
+        self._file = blobs.folder / f"in-{id(self)}"
 
     @property
     def offset(self) -> int:
         return len(self._data)
+
+    @property
+    def path(self) -> Path:
+        self._refuse_ended()
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._file.write_bytes(self._data)
+        return self._file
 
     async def write(self, chunk: bytes) -> None:
         self._refuse_ended()
@@ -186,7 +194,7 @@ class MemoryWriter:
 
     async def finish(self) -> tuple[Digest, int]:
         self._refuse_ended()
-        self._ended = True
+        self._end()
         digest = digest_of(bytes(self._data))
         if (self._expected is not None and digest != self._expected) or self._size not in (None, len(self._data)):
             raise Corrupt(f"the bytes are {digest}, not {self._expected}")
@@ -196,7 +204,11 @@ class MemoryWriter:
     async def abort(self, *, keep: bool) -> None:
         if keep and self._expected is not None and not self._ended:
             self._blobs.partials[self._expected] = bytes(self._data)
+        self._end()
+
+    def _end(self) -> None:
         self._ended = True
+        self._file.unlink(missing_ok=True)
 
     def _refuse_ended(self) -> None:
         if self._ended:

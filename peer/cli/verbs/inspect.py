@@ -16,6 +16,7 @@ from peer.cli.tables import text_of
 
 PATH = "/api/v1/inspections"
 _FIELDS = (
+    click.option("--main", metavar="NAME", help="Which .blend of a zip is the scene; needed where it has several."),
     click.option("--scene-name", metavar="NAME", help="Which scene of the file."),
     click.option("--view-layer", metavar="NAME"),
     click.option("--camera", metavar="NAME"),

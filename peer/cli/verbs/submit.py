@@ -16,7 +16,7 @@ from peer.cli.options import common, examples, map_option
 if TYPE_CHECKING:
     from peer.cli.multipart import FilePart
 
-_HELP = """Submit SCENE (a .blend file) and print its job.
+_HELP = """Submit SCENE (a .blend file, or a zip that holds one with all that it uses) and print its job.
 
     Files that the scene uses go along by themselves: textures, tiles and sequences, libraries with what they use, volumes,
     caches and bakes, also from other folders; --list-assets shows them and sends nothing, --no-assets leaves them out. Paths
@@ -28,6 +28,7 @@ _EPILOG = examples(
     "peerctl submit castle.blend -f 1-48,60,100-200x5 --wait",
     "peerctl submit castle.blend --list-assets --map 'C:\\shows=/mnt/shows'",
     "peerctl submit castle.blend --asset textures --engine CYCLES --samples 64 --wait --fetch frames",
+    "peerctl submit shot.zip --main scenes/shot.blend -f 1-48",
     "peerctl submit --renderer null --setting frame_ms=30 -f 1-10 -o name",
 )
 
@@ -35,6 +36,7 @@ _EPILOG = examples(
 _FIELDS = (
     click.option("-f", "--frames", metavar="RANGES", help="Such as 1-48,60,100-200x5; default: the scene's own."),
     click.option("--name", help="Default: the file's name."),
+    click.option("--main", metavar="NAME", help="Which .blend of a zip is the scene; needed where it has several."),
     click.option("--priority", metavar="N", help="0 to 100, default 50."),
     click.option("--engine", help="CYCLES, BLENDER_EEVEE, BLENDER_EEVEE_NEXT or BLENDER_WORKBENCH; default: the scene's."),
     click.option("--samples", metavar="N", help="Samples per pixel."),

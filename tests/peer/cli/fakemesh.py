@@ -24,6 +24,7 @@ T = TypeVar("T")
 FIELDS = frozenset(
     [
         "frames",
+        "main",
         "name",
         "priority",
         "scene_name",

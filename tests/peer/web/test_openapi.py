@@ -29,7 +29,7 @@ def test_references_lead_somewhere():
 def test_a_form_has_the_fields_of_a_job_and_its_files():
     submit = describe(TABLE, version="1")["paths"]["/api/v1/jobs"]["post"]
     form = submit["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
-    assert {"scene", "asset", "frames", "samples", "label", "settings"} <= set(form)
+    assert {"scene", "asset", "main", "frames", "samples", "label", "settings"} <= set(form)
     assert submit["x-permission"] == "submitter"
 
 

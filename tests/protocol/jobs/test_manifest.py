@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from protocol import limits
 from protocol.errors import Invalid
 from protocol.ids import Digest
-from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, clean_name, make_manifest
+from protocol.jobs.manifest import EMPTY, Manifest, ManifestEntry, check_side_by_side, clean_name, make_manifest
 
 
 def entry(name: str, digit: str = "0", size: int = 1) -> ManifestEntry:
@@ -110,3 +110,24 @@ def test_files_of_too_many_bytes_together_are_refused():
     half = limits.SCENE_BYTES_MAX // 2 + 1
     with pytest.raises(Invalid, match="bytes together"):
         make_manifest("a", [entry("a", size=half), entry("b", size=half)])
+
+
+@pytest.mark.parametrize("names", [[], ["a"], ["a", "b/a", "b/c"], ["a b", "a/b"], ["a!", "a/b", "a.b"], ["ss", "s"]])
+def test_names_that_lie_side_by_side_anywhere(names: list[str]):
+    check_side_by_side(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["a", "b", "a"], "'a' occurs twice"),
+        (["a/B", "A/b"], "one and the same on some systems"),
+        (["\u00e9", "e\u0301"], "one and the same"),
+        (["Stra\u00dfe", "STRASSE"], "one and the same"),
+        (["a", "a!", "a/b"], "'a' is a file, and a folder in 'a/b'"),
+        (["x/y/z/w", "X/Y"], "'X/Y' is a file, and a folder"),
+    ],
+)
+def test_names_that_some_systems_cannot_hold_side_by_side_are_refused(names: list[str], says: str):
+    for order in (names, names[::-1]):
+        assert says in refused(check_side_by_side, order)

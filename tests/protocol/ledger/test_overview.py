@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from protocol.jobs.manifest import ManifestEntry, make_manifest
+from protocol.jobs.spec import JobSpec
 from protocol.ledger.facts import Closed, Retried
 from protocol.ledger.overview import Activity, frame_files, frame_view, view
 from protocol.views import Counts
@@ -19,6 +21,12 @@ def test_an_ended_job_runs_nothing_and_says_when_it_ended():
     fold = folded(*begun(spec(frames="1")), ended(1, 1), Closed("completed", fence(), 0, 5000))
     seen = view(fold, Activity(running=3), copies=1)
     assert (seen.state, seen.frames.running, seen.finished_ms, seen.started_ms) == ("completed", 0, 5000, 0)
+
+
+def test_a_job_without_a_name_is_called_by_its_scene_s_file():
+    manifest = make_manifest("show/a.blend", [ManifestEntry("show/a.blend", digest("scene"), 9)])
+    unnamed = folded(*begun(JobSpec(renderer="null", frames="1"), manifest))
+    assert view(unnamed, Activity(), copies=1).name == "a.blend"
 
 
 def test_a_frame_is_pending_running_done_or_failed():

@@ -23,6 +23,8 @@ def test_findings_in_plain_words(mesh: FakeMesh, peer: FakePeer, peerctl: Peerct
         "  note: video becomes PNG",
     ]
     assert mesh.inspected == [{"engine": "CYCLES", "scene": scene.read_bytes()}]
+    assert peerctl("inspect", scene, "--no-assets", "--main", "a.blend").code == 0
+    assert mesh.inspected[1:] == [{"main": "a.blend", "scene": scene.read_bytes()}]
     assert mesh.jobs == {}
 
 

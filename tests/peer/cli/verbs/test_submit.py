@@ -337,3 +337,15 @@ def test_waiting_ends_when_no_peer_is_left(mesh: FakeMesh, peer: FakePeer, peerc
     ran = peerctl("submit", scene, "--wait", "--patience", "0.1")
     assert ran.code == 7
     assert "an accepted job goes on without us" in ran.err
+
+
+def test_a_zip_travels_as_it_is_with_the_name_of_its_scene(
+    mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl, tmp_path: Path
+) -> None:
+    shot = tmp_path / "shot.zip"
+    shot.write_bytes(b"PK and so on")
+    ran = peerctl("submit", shot, "--main", "scenes/a.blend", "-f", "1-2")
+    assert ran.code == 0, ran.err
+    assert "warning" not in ran.err
+    assert only(mesh).files == {"scene:shot.zip": b"PK and so on"}
+    assert only(mesh).spec == {"frames": "1-2", "name": "shot", "main": "scenes/a.blend"}
