@@ -5,7 +5,7 @@ Refuses to know leases, peers' health and time. `add` takes facts in any order b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from protocol import limits
@@ -90,6 +90,34 @@ class JobFold:
             self.acceptance = {fact.author: fact.seq}
         self._fold(fact.body, (self._numbers[fact.author], fact.seq))
         return True
+
+    def merge(self, facts: Iterable[Fact]) -> tuple[list[Fact], dict[int, tuple[FrameEnded, FrameEnded]]]:
+        """Take what others know of this job. Those facts that were news, in order; and, by frame, the result that it had and the
+        one that it has now, where that is another attempt of the same generation: two owners have committed the frame."""
+        taken: list[Fact] = []
+        attempts: set[AttemptId] = set()
+        replaced: dict[int, tuple[FrameEnded, FrameEnded]] = {}
+        for fact in facts:
+            if fact.job != self.job or not self.add(fact):
+                continue
+            taken.append(fact)
+            if not isinstance(fact.body, FrameEnded):
+                continue
+            frame, before = fact.body.frame, self._beaten_by(fact.body)
+            if frame in replaced and before is not None:
+                replaced[frame] = (replaced[frame][0], fact.body)
+            elif before is not None and before.attempt not in attempts:
+                replaced[frame] = (before, fact.body)
+            attempts.add(fact.body.attempt)
+        return taken, replaced
+
+    def _beaten_by(self, ended: FrameEnded) -> FrameEnded | None:
+        """The rival that had the frame until this one, which was added just now."""
+        if ended.result.failure is not None or not self.has_rivals(ended.frame) or self.winners[ended.frame] != ended:
+            return None
+        before = self.winners.beaten(ended.frame)[-1]
+        is_rival = before.generation == ended.generation and before.attempt != ended.attempt
+        return before if is_rival and self.is_done(ended.frame) else None
 
     def release(self) -> None:
         """The job is not held here any more: let go what lies in the attic."""

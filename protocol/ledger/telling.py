@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from protocol.effects import Notice
-from protocol.ids import Fence, JobId, PeerId
+from protocol.ids import Digest, Fence, JobId, PeerId
 from protocol.jobs.results import Inspection
-from protocol.ledger.facts import Closed
+from protocol.ledger.facts import Closed, FrameEnded
+from protocol.ledger.fold import JobFold
 from protocol.ledger.held import HeldJob
 from protocol.ledger.overview import view
 from protocol.signals import FrameCommitted
@@ -20,6 +21,22 @@ def frame_notice(ended: FrameCommitted) -> Notice:
     if failure is None:
         return Notice("frame_committed", job=ended.job, fields=fields)
     return Notice("frame_failed", "warning", ended.job, {**fields, "kind": failure.kind, "reason": failure.reason})
+
+
+def winner_notice(fold: JobFold, before: FrameEnded, after: FrameEnded) -> Notice:
+    """Two owners have committed a frame, and the result that counts is another one by now. Neither's bytes go, and a file
+    that was delivered stays: whose it is, its pixels tell."""
+    was, is_now = ([output.pixel_hash for output in one.result.outputs] for one in (before, after))
+    fields = {
+        "frame": after.frame, "generation": after.generation, "from": before.peer, "to": after.peer, "was": _main(before),
+        "now": _main(after), "same_pixels": was == is_now, "delivered": fold.is_delivered(after.frame),
+    }  # fmt: skip
+    return Notice("winner_changed", "info" if was == is_now else "warning", fold.job, fields)
+
+
+def _main(ended: FrameEnded) -> Digest | None:
+    """The digest of the main picture."""
+    return ended.result.outputs[0].digest if ended.result.outputs else None
 
 
 def inspected_notice(job: JobId, peer: PeerId, inspection: Inspection) -> Notice:

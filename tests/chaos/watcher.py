@@ -38,6 +38,7 @@ KEPT: Final = frozenset(
         "left_unsafe",
         "lease_expired",
         "store_verified",
+        "winner_changed",
     }
 )
 

@@ -43,7 +43,7 @@ MUST_HAPPEN = (
     "originals of copied disks put back", "results lost with a disk", "frames_lost", "blobs damaged", "blobs found damaged",
     "damaged copies refused", "blob_healed", "frames_delivered", "delivery_conflict", "files in place",
     "files in place already", "files taken away", "output roots gone", "deliveries hindered: output_root_gone",
-    "torn tails", "job_taken_over", "job_handed_over", "job_yielded", "late_facts",
+    "torn tails", "job_taken_over", "job_handed_over", "job_yielded", "late_facts", "winner_changed",
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from tests.sim.commits import (
     HoldsWhatItSays,
     RenderedAgainOnlyIfLost,
     ThankedIsCommitted,
+    WinnerChangesAreTold,
     WinnersAreRight,
 )
 from tests.sim.owners import FencesGrow, HeirsAreHeld, HeirsMerge, OwnLeasesOnly
@@ -69,6 +70,7 @@ class Checkers:
 
 
 KINDS = (
-    FactsAreOne, CommittedOnce, CommittedBytesAreHeld, WinnersAreRight, HoldsWhatItSays, ThankedIsCommitted, ClosedIsComplete,
-    ClosedIsSafe, RenderedAgainOnlyIfLost, OwnLeasesOnly, FencesGrow, HeirsAreHeld, HeirsMerge, QueuesAreBounded,
+    FactsAreOne, CommittedOnce, CommittedBytesAreHeld, WinnersAreRight, WinnerChangesAreTold, HoldsWhatItSays,
+    ThankedIsCommitted, ClosedIsComplete, ClosedIsSafe, RenderedAgainOnlyIfLost, OwnLeasesOnly, FencesGrow, HeirsAreHeld,
+    HeirsMerge, QueuesAreBounded,
 )  # fmt: skip

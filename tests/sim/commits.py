@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from protocol.effects import Effect, Notice, SendStream
-from protocol.events import Event
+from protocol.events import Booted, Event
 from protocol.ids import AttemptId, AuthorId, Digest, JobId, PeerId
 from protocol.jobs.frames import parse_frames
-from protocol.ledger.facts import Body, Closed, FrameEnded, Retried
+from protocol.ledger.facts import Body, Closed, Fact, FrameEnded, Retried
 from protocol.ledger.fold import JobFold
 from protocol.wire.work import Facts, FactsHeld, Report, Reported, Versions
 from tests.sim.checker import Checker, authored, facts_in, usable
@@ -87,7 +89,7 @@ class Outcome:
             self.failures[ended.frame] = self.failures.get(ended.frame, 0) + counts
             return
         held = self.winners.get(ended.frame)
-        if held is None or (-ended.generation, ended.attempt) < (-held.generation, held.attempt):
+        if held is None or _order(ended) < _order(held):
             self.winners[ended.frame] = ended
 
     def done(self, frame: int) -> FrameEnded | None:
@@ -113,6 +115,49 @@ class WinnersAreRight(Checker):
             held = fold.winners.get(frame)
             if held is None or (held.generation, held.attempt) != (winner.generation, winner.attempt):
                 raise Unsafe(f"{host.name}: frame {frame} of {fold.job[:6]} is {held}, not {winner}")
+
+
+class WinnerChangesAreTold(Checker):
+    """Who had a result of a frame, and from now on another one of the same generation, says so, and nobody else does."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._results: dict[tuple[int, int], dict[JobId, dict[int, FrameEnded]]] = {}  # by host and run: the winners of each job
+
+    def stepped(self, host: Host, event: Event | None, effects: list[Effect]) -> None:
+        if isinstance(event, Booted):
+            self._results = {key: held for key, held in self._results.items() if key[0] != host.index}
+            self._results[host.index, host.run] = {}
+            self._take(host, event.facts)
+            return
+        told = [effect.fields["frame"] for effect in effects if isinstance(effect, Notice) and effect.event == "winner_changed"]
+        changed = self._take(host, list(facts_in(effects)))
+        if sorted(told) != sorted(changed):
+            raise Unsafe(f"{host.name} says that the winners of the frames {told} have changed, and those of {changed} have")
+
+    def _take(self, host: Host, facts: Sequence[Fact]) -> list[int]:
+        """Frames whose winner is another attempt of the same generation than before."""
+        jobs = self._results[host.index, host.run]
+        before: dict[tuple[JobId, int], FrameEnded | None] = {}
+        for fact in facts:
+            if isinstance(fact.body, FrameEnded) and fact.body.result.failure is None:
+                winners, ended = jobs.setdefault(fact.job, {}), fact.body
+                held = winners.get(ended.frame)
+                before.setdefault((fact.job, ended.frame), held)
+                if held is None or _order(ended) < _order(held):
+                    winners[ended.frame] = ended
+        return [frame for (job, frame), was in before.items() if was is not None and self._is_another(host, job, was)]
+
+    def _is_another(self, host: Host, job: JobId, was: FrameEnded) -> bool:
+        assert host.node is not None
+        fold, now = host.node.ledger.fold(job), self._results[host.index, host.run][job][was.frame]
+        counts = fold is not None and fold.frames is not None and was.frame in fold.frames
+        is_wanted = fold is not None and now.generation >= fold.generation(was.frame)
+        return counts and is_wanted and now.generation == was.generation and now.attempt != was.attempt
+
+
+def _order(ended: FrameEnded) -> tuple[int, AttemptId]:
+    return -ended.generation, ended.attempt
 
 
 class HoldsWhatItSays(Checker):

@@ -20,6 +20,7 @@ from tests.sim.commits import (
     Outcome,
     RenderedAgainOnlyIfLost,
     ThankedIsCommitted,
+    WinnerChangesAreTold,
     WinnersAreRight,
 )
 from tests.sim.test_checkers import a_frame, owner_of
@@ -35,6 +36,23 @@ def to(host: Host, message: WorkMessage) -> SendStream:
 def ended(fact: Fact) -> FrameEnded:
     assert isinstance(fact.body, FrameEnded)
     return fact.body
+
+
+def test_a_changed_winner_that_is_not_told_is_seen_and_one_that_has_not_changed(quiet: Quiet):
+    world, jobs = quiet
+    host, fact = a_frame(world, jobs)
+    winner = ended(fact)
+    rival = replace(fact, body=replace(winner, attempt=replace(winner.attempt, epoch=0)))
+    told = Notice("winner_changed", "info", fact.job, {"frame": winner.frame})
+    checker = WinnerChangesAreTold(world)
+    checker.stepped(host, host.disk.booted(), [])
+    checker.stepped(host, None, [Persist((PutFact(fact),))])
+    with pytest.raises(Unsafe, match="have changed, and those of \\[\\] have"):
+        checker.stepped(host, None, [told])
+    checker.stepped(host, None, [Persist((PutFact(rival),)), told])
+    checker.stepped(host, host.disk.booted(), [])
+    with pytest.raises(Unsafe, match=f"and those of \\[{winner.frame}\\] have"):
+        checker.stepped(host, None, [Persist((PutFact(rival),))])
 
 
 def own(host: Host, job: JobId, body: Any) -> Persist:

@@ -98,6 +98,21 @@ def test_the_lowest_attempt_wins_among_the_committed():
     assert fold.done == 1
 
 
+def test_a_merge_tells_whose_result_another_owners_has_replaced():
+    fold = folded(*begun(), ended(1, 9, by=ANNA), ended(2, 1, by=ANNA), ended(3, 9, by=ANNA), ended(4, 9, by=ANNA))
+    other = facts(
+        ended(1, 8, by=BEN), ended(1, 7, by=BEN), ended(2, 4, by=BEN), ended(3, 9, by=BEN),
+        Retried("4", 1, 1), ended(4, 8, generation=1), ended(4, 7, generation=1), author=AUTHORS[1],
+    )  # fmt: skip
+    taken, replaced = fold.merge([*other, *other])
+    assert taken == other
+    assert replaced == {1: (ended(1, 9, by=ANNA), ended(1, 7, by=BEN))}
+    assert fold.merge(facts(ended(1, 2, by=BEN), first=99, author=AUTHORS[1])) == ([], {}), "it leaves a gap"
+    taken, replaced = fold.merge(facts(ended(4, 6, by=BEN, generation=1), Retried("4", 2, 1), first=8, author=AUTHORS[1]))
+    assert list(replaced) == [4]
+    assert fold.merge(facts(ended(4, 5, by=BEN, generation=1), first=10, author=AUTHORS[1]))[1] == {}, "it is not done any more"
+
+
 def test_a_newer_generation_beats_a_lower_attempt_and_must_be_rendered_first():
     fold = folded(*begun(), ended(1, 1), Retried("1", 1, 1))
     assert not fold.is_done(1)

@@ -164,6 +164,8 @@ def test_the_same_frame_committed_by_two_owners_has_one_winner_in_any_order():
     books[0].feed(commit, told)
     books[1].feed(told, commit)
     assert [book.machine.fold(JOB).winners[2].peer for book in books] == [ANNA, ANNA], "the lower attempt"
+    changes = [[notice.fields for notice in book.take(Notice) if notice.event == "winner_changed"] for book in books]
+    assert [[(one["frame"], one["from"], one["to"]) for one in told] for told in changes] == [[(2, ME, ANNA)], []]
 
 
 def test_an_owner_that_starts_again_listens_before_it_hands_out_and_yields_to_its_heir():

@@ -1,11 +1,28 @@
 from __future__ import annotations
 
-from protocol.jobs.results import Failure, Inspection
-from protocol.ledger.facts import Closed
+from dataclasses import replace
+
+from protocol.jobs.results import Failure, FrameResult, Inspection
+from protocol.ledger.facts import Closed, Delivered
 from protocol.ledger.held import HeldJob
-from protocol.ledger.telling import closed_notice, frame_notice, inspected_notice
+from protocol.ledger.telling import closed_notice, frame_notice, inspected_notice, winner_notice
 from protocol.signals import FrameCommitted
-from tests.protocol.making import ANNA, JOB, WOOD, attempt, begun, done, ended, facts, failed, fence
+from tests.protocol.making import (
+    ANNA,
+    BEN,
+    JOB,
+    WOOD,
+    attempt,
+    begun,
+    digest,
+    done,
+    ended,
+    facts,
+    failed,
+    fence,
+    folded,
+    output,
+)
 
 
 def test_a_failed_frame_is_a_warning_with_its_reason():
@@ -17,6 +34,19 @@ def test_a_failed_frame_is_a_warning_with_its_reason():
     assert (bad.event, bad.level, bad.fields["kind"], bad.fields["reason"]) == (
         "frame_failed", "warning", "timeout", "it was timeout",
     )  # fmt: skip
+
+
+def test_a_changed_winner_says_whose_pixels_were_delivered_and_warns_where_they_differ():
+    fold = folded(*begun(), ended(1, 9, by=ANNA), ended(1, 7, by=BEN), Delivered("1", 0, (), ANNA, 1))
+    same = winner_notice(fold, ended(1, 9, by=ANNA), ended(1, 7, by=BEN))
+    assert (same.event, same.level, same.job) == ("winner_changed", "info", JOB)
+    assert same.fields == {
+        "frame": 1, "generation": 0, "from": ANNA, "to": BEN, "was": digest(f"1 by {ANNA}"), "now": digest(f"1 by {BEN}"),
+        "same_pixels": True, "delivered": True,
+    }  # fmt: skip
+    other = FrameResult((replace(output(1, BEN), pixel_hash=digest("others")),), None, 1.0)
+    differs = winner_notice(fold, ended(1, 9, by=ANNA), ended(1, 7, by=BEN, result=other))
+    assert (differs.level, differs.fields["same_pixels"]) == ("warning", False)
 
 
 def test_an_inspection_is_told_with_its_warnings_and_its_error():
