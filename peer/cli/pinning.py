@@ -16,7 +16,9 @@ from typing import Final
 import urllib3
 
 from peer.cli import bounds
+from peer.cli.bodies import whole
 from peer.cli.client import Call, MeshClient, Say
+from peer.cli.earlyanswer import ListeningManager
 from peer.cli.failures import CliError, Exit, Unreachable
 from peer.cli.settings import Host, pin_of
 
@@ -42,11 +44,11 @@ def _get_unverified(url: str) -> bytes:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     timeout = urllib3.Timeout(connect=bounds.CONNECT_TIMEOUT_S, read=bounds.READ_TIMEOUT_S)
-    with warnings.catch_warnings(), urllib3.PoolManager(ssl_context=context, assert_hostname=False) as pool:
+    with warnings.catch_warnings(), ListeningManager(ssl_context=context, assert_hostname=False) as pool:
         warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)  # that is what it is for
         try:
             response = pool.request("GET", url, timeout=timeout, retries=False, redirect=False, preload_content=False)
-            body = response.read(PEM_BYTES_MAX)
+            body = whole(response, PEM_BYTES_MAX)
             response.close()
         except (urllib3.exceptions.HTTPError, OSError) as error:
             remedy = "is peerd running there, with TLS? name it as HOST:PORT"

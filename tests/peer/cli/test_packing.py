@@ -4,12 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from peer.cli import bounds
 from peer.cli.failures import CliError, Exit
 from peer.cli.packing import Package, Packer, parse_rule
 from peer.cli.tracing import Reference, Traced
 from peer.render.driver.pathmap import MAP_NAME, PathMap, from_json
+from tests.fuzzing import texts
 
 
 @pytest.fixture
@@ -137,3 +140,15 @@ def test_a_rule_that_says_nothing_is_refused(text: str) -> None:
     with pytest.raises(CliError) as caught:
         parse_rule(text)
     assert caught.value.exit_code is Exit.USAGE
+
+
+@given(texts | st.builds("{}={}".format, texts, texts))
+@example("C:\\shows=" + "x" * 5_000)
+@example("C:\\shows=a\0b")
+def test_any_rule_names_a_folder_or_is_refused(text: str) -> None:
+    try:
+        _, here = parse_rule(text)
+    except CliError as error:
+        assert error.exit_code is Exit.USAGE  # noqa: PT017 - either is right
+    else:
+        assert here.is_dir()

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocol.errors import Invalid
 from protocol.jobs.destination import Destination, advertised, parse_destination, serving
+from tests.fuzzing import refused, texts
 
 
 @pytest.mark.parametrize(
@@ -75,3 +78,18 @@ def test_a_peer_says_its_roots_names_and_the_addresses_of_stores():
 )
 def test_the_nearest_root_that_holds_a_destination_serves_it(root: str, folder: str, expected: tuple[str, str] | None):
     assert serving(("farm", "s3://bucket/a", "s3://bucket/a/b"), root, folder) == expected
+
+
+@given(texts | st.builds("{}{}".format, st.sampled_from(["farm:", "s3://", "s3://b/", "az://b/", "x://"]), texts))
+def test_any_text_is_a_confined_folder_or_refused(text: str):
+    error = refused(parse_destination, text, by=Invalid)
+    if error is not None:
+        assert error.code == "bad_destination"
+        return
+    found = parse_destination(text)
+    parts = found.folder.split("/")
+    assert not found.folder.startswith("/")
+    assert ".." not in parts
+    assert min(map(ord, found.folder), default=32) >= 32
+    again = f"{found.root}/{found.folder}" if "://" in found.root else f"{found.root}:{found.folder}"
+    assert parse_destination(again) == found

@@ -1,16 +1,25 @@
 """An authority is kept after its fingerprint, and nothing but it, has been compared; no token travels before."""
 
+import asyncio
 import hashlib
 import json
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
 import trustme
 from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
 
+from peer.cli import bounds
+from tests.fuzzing import changed, examples
 from tests.peer.cli.conftest import Peerctl
 from tests.peer.cli.fakemesh import FakeMesh, FakePeer
+
+SHOWN = trustme.CA().cert_pem.bytes()  # an authority, but not that of the host
+END = b"-----END CERTIFICATE-----\n"
 
 
 class Secure:
@@ -127,6 +136,45 @@ def test_a_host_that_is_no_peer(mesh: FakeMesh, secure: Secure, peerctl: Peerctl
 
     mesh.mishaps.append(lost)
     assert peerctl("trust", secure.peer.url, "--fingerprint", "ab" * 32).code == 1
+
+
+@examples(40)
+@given(
+    st.binary(max_size=60)
+    | st.sampled_from([SHOWN, SHOWN * 2, SHOWN.lower(), SHOWN + b"\xff", b"", b"-----BEGIN CERTIFICATE-----\n=\n" + END, END])
+    | changed(SHOWN)
+)
+def test_whatever_is_shown_in_place_of_an_authority_is_not_kept(
+    mesh: FakeMesh, secure: Secure, peerctl: Peerctl, account: Path, body: bytes
+) -> None:
+    async def shows(request: web.Request) -> web.StreamResponse | None:
+        return web.Response(body=body) if request.path == "/ca.pem" else None
+
+    mesh.mishaps[:] = [shows]
+    ran = peerctl("trust", secure.peer.url, "--fingerprint", secure.fingerprint)
+    assert ran.code in (1, 4)
+    assert "error:" in ran.err
+    assert not pins(account)
+    assert not sent_a_token(mesh)
+
+
+def test_an_authority_that_does_not_end_is_left(
+    mesh: FakeMesh, secure: Secure, peerctl: Peerctl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def dribbles(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while not await asyncio.to_thread(ended.wait, 0.01):
+            await response.write(b"-")
+        return response
+
+    ended = threading.Event()
+    monkeypatch.setattr(bounds, "BODY_GRACE_S", 0.2)
+    mesh.mishaps.append(dribbles)
+    ran = peerctl("trust", secure.peer.url, "--fingerprint", secure.fingerprint)
+    assert ran.code == 7
+    assert "cannot be fetched" in ran.err
+    ended.set()
 
 
 def test_plain_http_and_nobody_there(peer: FakePeer, peerctl: Peerctl) -> None:
