@@ -14,8 +14,9 @@ from typing import Final
 
 from protocol.effects import Effect, Persist, Reply, SendStream
 from protocol.ids import AuthorId
-from protocol.ledger.facts import Accepted, Delivered
-from protocol.records import PutFact
+from protocol.ledger.facts import Accepted, Body, Delivered, Owner
+from protocol.records import PutFact, PutValue
+from protocol.scheduling.reports import OUTBOX
 from protocol.views import Submitted
 from protocol.wire.work import Facts, Granted
 
@@ -31,6 +32,12 @@ NAMES: Final = (
     "steal grant after",
     "fact commit before",  # any other facts of this peer, among them a frame's commit
     "fact commit after",
+    "takeover before",  # the fact by which this peer becomes a job's next owner
+    "takeover after",
+    "hand-over before",  # and that of another peer, on this one's disk
+    "hand-over after",
+    "outbox before",  # a report that its owner, which is gone, has not taken
+    "outbox after",
     "blob commit before",  # a file gets its name in the store
     "blob commit after",
     "output temporary before",  # a frame's bytes beside their place in the output root
@@ -93,15 +100,12 @@ def steps_of(effect: Effect, author: AuthorId) -> list[str]:
     """The steps that an effect is, as `NAMES` calls them, each once."""
     match effect:
         case Persist(records):
-            facts = [record.fact for record in records if isinstance(record, PutFact)]
-            steps = []
-            for fact in facts:
-                if fact.author != author:
-                    steps.append("replica fsync")
-                elif isinstance(fact.body, Accepted):
-                    steps.append("accept fsync")
+            steps = ["outbox" for record in records if isinstance(record, PutValue) and record.key.startswith(OUTBOX)]
+            for fact in (record.fact for record in records if isinstance(record, PutFact)):
+                if fact.author == author:
+                    steps.append(_own(fact.body))
                 else:
-                    steps.append("delivered commit" if isinstance(fact.body, Delivered) else "fact commit")
+                    steps.extend(["replica fsync", "hand-over"] if _passes(fact.body) else ["replica fsync"])
             return list(dict.fromkeys(steps))
         case SendStream(message=Granted(leases=leases)) if leases:
             return ["steal grant"]
@@ -111,6 +115,20 @@ def steps_of(effect: Effect, author: AuthorId) -> list[str]:
             return ["accept reply"]
         case _:
             return []
+
+
+def _own(body: Body) -> str:
+    """The step that a fact of this peer's own is."""
+    if isinstance(body, Accepted):
+        return "accept fsync"
+    if isinstance(body, Delivered):
+        return "delivered commit"
+    return "takeover" if _passes(body) else "fact commit"
+
+
+def _passes(body: Body) -> bool:
+    """Whether the job passes from one owner to the next by this fact."""
+    return isinstance(body, Owner) and body.fence.epoch > 1
 
 
 def _die() -> None:

@@ -10,11 +10,11 @@ import pytest
 from peer import failpoints
 from protocol.effects import Effect, Persist, Reply, SendStream
 from protocol.ids import Address, AuthorId, RequestId
-from protocol.ledger.facts import Body, Delivered
+from protocol.ledger.facts import Body, Delivered, Owner
 from protocol.records import PutFact, PutValue
 from protocol.views import Submitted
 from protocol.wire.work import Facts, Granted, Nothing, WorkMessage
-from tests.protocol.making import ANNA, JOB, accepted, ended, facts, job_view, lease
+from tests.protocol.making import ANNA, JOB, accepted, ended, facts, fence, job_view, lease
 
 MINE, THEIRS = AuthorId("a" * 16), AuthorId("b" * 16)
 
@@ -34,6 +34,11 @@ def stream(message: WorkMessage) -> SendStream:
         (persist(ended(1, 1)), ["fact commit"]),
         (persist(Delivered("1", 0, (), ANNA, 1)), ["delivered commit"]),
         (persist(accepted(), THEIRS), ["replica fsync"]),
+        (persist(Owner(fence())), ["fact commit"]),
+        (persist(Owner(fence(epoch=2))), ["takeover"]),
+        (persist(Owner(fence(epoch=1)), THEIRS), ["replica fsync"]),
+        (persist(Owner(fence(epoch=2)), THEIRS), ["replica fsync", "hand-over"]),
+        (Persist((PutValue("outbox/1-a-2", b""),)), ["outbox"]),
         (Persist((PutValue("x", b""),)), []),
         (stream(Granted(1, (lease(),))), ["steal grant"]),
         (stream(Granted(1, ())), []),
