@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-NEEDS = ("blender", "consul", "dnsmasq", "namespaces", "sandbox")  # markers of tests with real things
+NEEDS = ("blender", "consul", "dnsmasq", "namespaces", "povray", "sandbox")  # markers of tests with real things
 UNDER_CI = "skipped, and under CI that is a failure: install what the test needs, or mend the reason: "
 
 # No deadline and no complaint about slow examples: a busy machine is no defect. Examples may share what a fixture has made.

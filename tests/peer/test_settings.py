@@ -122,7 +122,7 @@ def test_tls_has_no_authority_when_insecure():
         ("discovery", ["mdns"] * (limits.DISCOVERY_WAYS_MAX + 1), "ways to find peers"),
         ("consul_token", "two words", "spaces"),
         ("consul_token", "", "empty"),
-        ("renderer", ["auto"], "this installation has blender, bpy, null"),
+        ("renderer", ["auto"], "this installation has blender, bpy, null, povray"),
         ("renderer", ["bender"], "did you mean 'blender'?"),
         ("label", ["gpu"], "KEY=VALUE"),
         ("label", ["a=b"] * (limits.LABELS_PER_PEER_MAX + 1), "labels"),

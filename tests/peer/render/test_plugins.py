@@ -39,11 +39,13 @@ def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_our_own_renderers_are_plugins_like_any_other():
     found = load_plugins()
-    assert {"blender", "bpy", "null"} <= set(found.plugins)
+    assert {"blender", "bpy", "null", "povray"} <= set(found.plugins)
     assert found.faults == {}
-    assert found.renderers == ("blender", "null")
+    assert found.renderers == ("blender", "null", "povray")
     assert set(found.words) == set(installed_words())
-    assert [found.renderer_of(name) for name in ("deep/a.BLEND", "a.txt", "blend")] == ["blender", None, None]
+    assert [found.renderer_of(name) for name in ("a.blend", "a.POV", "deep/a.ini", "a.txt", "pov")] == [
+        "blender", "povray", "povray", None, None,
+    ]  # fmt: skip
 
 
 def test_a_plugin_of_another_distribution_is_found_beside_ours(distribution):

@@ -49,7 +49,7 @@ async def main(folder: Path) -> None:
     def never(*_: object, **__: object) -> None:
         raise AssertionError("nothing is forwarded here")
 
-    app = make_app(mesh, store.blobs, never, WebOptions("1", lambda renderer, path: None), Metrics())  # type: ignore[arg-type]
+    app = make_app(mesh, store.blobs, never, WebOptions("1", lambda *_: None), Metrics())  # type: ignore[arg-type]
     runner = web.AppRunner(app, **serving())
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
