@@ -53,9 +53,8 @@ class Program:
         text = said.stdout + said.stderr
         found, built = _VERSION.search(text), _BUILD.search(text)
         if found is None:
-            raise Refused(
-                "renderer", f"{self.path} does not say its version: {text.strip().partition('\n')[0][:300] or said.returncode}"
-            )
+            words = text.strip().splitlines()[:1] or [f"it ended with {said.returncode}"]
+            raise Refused("renderer", f"{self.path} does not say its version: {words[0][:300]}")
         return {"version": found[1], "build": f"{found[0]} {built[1] if built else ''}".strip()}
 
     def libraries(self) -> list[Path]:

@@ -35,7 +35,7 @@ def heard() -> Heard:
 
 @pytest.fixture
 def worker(povray, heard) -> Worker:
-    return Worker(heard, povray, [])  # type: ignore[arg-type]
+    return Worker(heard, povray, [])
 
 
 def ask(worker: Worker, tree: Path, do: str, **more: Any) -> dict[str, Any]:
