@@ -236,8 +236,13 @@ def _below(folder: Path) -> Iterator[Path]:
 
 def _any_case(folder: Path, rest: str) -> Path:
     """The file as Windows would find it: by its name in any case. The last part may be a pattern."""
-    for part in rest.split("/") if rest else ():
+    parts = rest.split("/") if rest else []
+    for number, part in enumerate(parts, 1):
         if not (folder / part).exists() and folder.is_dir():
-            part = next((near.name for near in sorted(folder.iterdir()) if near.name.casefold() == part.casefold()), part)
+            names = sorted(near.name for near in folder.iterdir())
+            alike = next((name for name in names if name.casefold() == part.casefold()), None)
+            if alike is None and number == len(parts):
+                alike = pathmap.respelt(part, names)
+            part = alike or part
         folder = folder / part
     return folder

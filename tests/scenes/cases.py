@@ -94,6 +94,16 @@ _BAD: Final = (
     Case("crash_on_one_frame", state="failed", reason="died", lost=(2,), dangerous=True),
 )
 
+_ASSETS: Final = (
+    Case("udim"),
+    Case("late_sequence"),
+    Case("volume_sequence", homes=NEWER),  # what writes the files comes with 5.0
+    Case("alembic", homes=NEWER),
+    Case("mesh_cache"),
+    Case("particles_beside_cache"),
+    Case("paths_of_elsewhere"),
+)
+
 _SHAPES: Final = (
     Case("unwritable_node", files=2),
     Case("node_outputs", files=8),
@@ -136,7 +146,7 @@ _FORMATS_REFUSED: Final = (
     Case("node_in_jpeg2000", state="failed", reason="JPEG2000"),
 )
 
-TABLE: Final = (*_BAD, *_SHAPES, *_FORMATS, *_FORMATS_REFUSED)
+TABLE: Final = (*_BAD, *_ASSETS, *_SHAPES, *_FORMATS, *_FORMATS_REFUSED)
 
 
 def named(name: str) -> Case:

@@ -10,9 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # Blender knows no
 
 import bpy
 
-from tests.scenes import bad, shapes
+from tests.scenes import assets, bad, shapes
 
-MAKERS = {maker.__name__: maker for maker in (*bad.MAKERS, *shapes.MAKERS)}
+MAKERS = {maker.__name__: maker for maker in (*bad.MAKERS, *assets.MAKERS, *shapes.MAKERS)}
 
 
 def make(folder, name):

@@ -14,7 +14,7 @@ from tests.scenes.cases import TABLE, Case, named
 
 SOME = (
     "missing_texture", "unbaked_cloth", "cloth_beside_cache", "stamp_of_frame", "unknown_view_transform", "node_outputs",
-    "stereo_nodes", "negative_frames", "marker_cameras", "format_open_exr_multilayer_32",
+    "stereo_nodes", "negative_frames", "paths_of_elsewhere", "marker_cameras", "format_open_exr_multilayer_32",
 )  # fmt: skip
 
 

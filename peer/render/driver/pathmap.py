@@ -121,16 +121,34 @@ def drive_of(place: str) -> str:
 
 def series_of(name: str) -> re.Pattern[str] | None:
     """What the names of all tiles or frames match of which `name` is one, or the pattern; None where it is a single file."""
+    parts = _numbered(name)
+    return None if parts is None else _series(parts)
+
+
+def respelt(name: str, near: Iterable[str]) -> str | None:
+    """`name`, a tile or frame or the pattern of some, in the capitals of the first of `near` that is one of them, if any."""
+    parts = _numbered(name)
+    if parts is None:
+        return None
+    series, (head, number, _, tail) = _series(parts, re.IGNORECASE), parts
+    found = next((other for other in near if series.match(other)), None)
+    return None if found is None else found[: len(head)] + number + found[len(found) - len(tail) :]
+
+
+def _series(parts: tuple[str, str, str, str], flags: int = 0) -> re.Pattern[str]:
+    head, _, numbers, tail = parts
+    return re.compile(re.escape(head) + numbers + re.escape(tail) + r"\Z", flags)
+
+
+def _numbered(name: str) -> tuple[str, str, str, str] | None:
+    """(before the number, the number or its token, a pattern for all numbers, behind it); None for a single file's name."""
     for token, numbers in _TOKENS:
         if token in name:
             head, tail = name.split(token, 1)
-            return re.compile(re.escape(head) + numbers + re.escape(tail) + r"\Z")
+            return head, token, numbers, tail
     stem, suffix = posixpath.splitext(name)
     digits = re.search(r"\d+(?=\D*\Z)", stem)
-    if digits is None:
-        return None
-    head, tail = stem[: digits.start()], stem[digits.end() :]
-    return re.compile(re.escape(head) + r"\d+" + re.escape(tail + suffix) + r"\Z")
+    return None if digits is None else (stem[: digits.start()], digits[0], r"\d+", stem[digits.end() :] + suffix)
 
 
 def to_json(paths: PathMap) -> bytes:

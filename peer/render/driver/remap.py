@@ -101,7 +101,7 @@ class Guide:
         for number, part in enumerate(parts):
             found = self._entries(here).get(part.casefold())
             if found is None and number == len(parts) - 1 and reference.pick in ("tiles", "series"):
-                found = part
+                found = pathmap.respelt(part, self._entries(here).values())
             if found is None:
                 return None
             here = here / found

@@ -87,6 +87,15 @@ def test_a_path_of_windows_needs_a_rule(shot: Path) -> None:
     assert paths.name_of("C:/shows/shot/tex/other.png") == "tex/other.png"
 
 
+@pytest.mark.parametrize(
+    ("raw", "pick"), [("D:\\Shot\\TEX\\Wall.<UDIM>.PNG", "tiles"), ("D:\\shot\\Tex\\WALL.1000.png", "series")]
+)
+def test_tiles_and_sequences_of_windows_are_found_in_any_case(raw: str, pick: str, shot: Path) -> None:
+    package, _ = packed(shot, image(raw, shot.parent, pick), rules=(f"D:\\={shot.parent.parent}",))
+    assert {"tex/wall.1001.png", "tex/wall.1002.png"} <= set(package.files)
+    assert package.missing == []
+
+
 def test_blenders_own_files_are_not_sent(shot: Path) -> None:
     own = shot.parent.parent / "lib"
     package, paths = packed(shot, Reference("library", "e", str(own / "door.blend"), str(shot.parent)), own=[str(own)],

@@ -87,6 +87,21 @@ def test_the_names_of_a_series(name, kin, others):
 
 def test_a_single_file_is_no_series():
     assert pathmap.series_of("wood.png") is None
+    assert pathmap.respelt("wood.png", ["WOOD.png"]) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "near", "found"),
+    [
+        ("Skin.<UDIM>.PNG", ["other.png", "skin.1002.png"], "skin.<UDIM>.png"),
+        ("a<UVTILE>", ["Au1_v2"], "A<UVTILE>"),
+        ("PLATE_0001.exr", ["plate_07.EXR"], "plate_0001.EXR"),
+        ("plate_1.exr", ["plate_a.exr", "plates_1.exr"], None),
+        ("plate_1.exr", [], None),
+    ],
+)
+def test_a_series_is_written_as_its_files_are(name: str, near: list[str], found: str | None):
+    assert pathmap.respelt(name, near) == found
 
 
 def test_a_map_survives_its_file():
