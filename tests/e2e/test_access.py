@@ -192,6 +192,11 @@ async def test_the_account_s_own_peerctl_needs_nothing_and_another_s_a_pin_and_a
     pinged = peerctl(closed, "ping", second.id, "--json", PEER_DATA_DIR=str(first.data_dir))
     ways = json.loads(pinged.stdout)
     assert (ways["datagram"]["received"], ways["stream"]["received"], ways["indirect"]["sent"]) == (3, 3, 0)
+    listed = json.loads(peerctl(closed, "token", "list", "--json", PEER_DATA_DIR=str(first.data_dir)).stdout)["tokens"]
+    assert [(row["role"], row["revoked"]) for row in listed if row["name"] == "ci"] == [("viewer", False)]
+    revoked = peerctl(closed, "token", "revoke", key, PEER_DATA_DIR=str(first.data_dir))
+    assert revoked.returncode == 0, revoked.stderr
+    await wait_until(lambda: peerctl(closed, "-H", second.url, "jobs", PEERCTL_TOKEN=key).returncode == 4)
 
 
 async def test_a_key_of_another_mesh_opens_nothing(mesh: Mesh) -> None:
