@@ -47,7 +47,8 @@ from protocol.jobs.results import Capabilities
 from protocol.ledger.attic import MemoryAttic
 from protocol.membership.options import LAN
 from protocol.node import Node, NodeOptions
-from protocol.records import ForgetJob, PutFact, Record
+from protocol.records import ForgetJob, PutFact, PutValue, Record
+from protocol.scheduling.reports import OUTBOX
 from protocol.wire.seal import Dropped, KeyRing, Opener, Sealer
 from tests.sim.clocks import Clock
 from tests.sim.disk import Disk
@@ -473,4 +474,6 @@ class World:
 
 
 def _kind(record: Record) -> str:
+    if isinstance(record, PutValue) and record.key.startswith(OUTBOX):
+        return "Outbox"
     return type(record.fact.body).__name__ if isinstance(record, PutFact) else type(record).__name__
