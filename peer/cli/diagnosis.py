@@ -95,14 +95,16 @@ def python_version(version: tuple[int, int]) -> Finding:
 
 def renderers() -> Iterator[Finding]:
     """What is found by starting it. Without any renderer a peer serves, but renders nothing."""
-    module, program = _bpy(), _program()
+    module, program, povray = _bpy(), _program(), _povray()
     yield module
     yield program
+    yield povray
     if "ok" not in (module.result, program.result):
+        rest = "nothing" if povray.result != "ok" else "nothing but scenes of POV-Ray"
         yield Finding(
             "renderer",
             "warn",
-            "no Blender runs here: a peer joins and serves, but renders nothing",
+            f"no Blender runs here: a peer joins and serves, but renders {rest}",
             "pip install 'rendermesh[blender]', or install Blender",
         )
 
@@ -147,6 +149,17 @@ def _program() -> Finding:
         _libraries_text(missing) or f"does not start: {_last_line(said.err)}",
         apt_line(missing) or f"see what it says: {path} --version",
     )
+
+
+def _povray() -> Finding:
+    path = programs.povray()
+    if path is None:
+        return Finding("povray", "warn", "no program on the PATH", "apt-get install -y povray, for scenes of POV-Ray alone")
+    said = _run([path, "--version"])
+    found = re.search(r"^POV-Ray (\S+)", said.out + said.err, re.MULTILINE)
+    if found:
+        return Finding("povray", "ok", f"POV-Ray {found[1]} at {path}")
+    return Finding("povray", "fail", f"does not start: {_last_line(said.err)}", f"see what it says: {path} --version")
 
 
 def _libraries_text(missing: list[str]) -> str:

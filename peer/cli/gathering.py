@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from peer.cli import bounds
 from peer.cli.multipart import FilePart
 from peer.cli.packing import Package, Packer, PathRule, is_outer, parse_rule
+from peer.cli.povray import is_povray, pack
 from peer.cli.screen import plain
 from peer.cli.tables import Column, number, octets, print_table, text_of
 from peer.cli.tracing import HOW, Traced, is_blend, trace
@@ -37,13 +38,18 @@ def with_everything(
 ) -> list[FilePart]:  # fmt: skip
     """`chosen` (the scene first, then what was named by hand) and whatever else the scene uses. Raises `CliError`.
 
-    A name that was given by hand wins. A file that is no .blend goes as it is: the mesh says what is wrong with it.
+    A name that was given by hand wins. Any file that is neither a .blend nor POV-Ray's goes
+    as it is: the mesh says what is wrong with it.
     """
-    if not is_blend(scene):
+    complaints: list[str] = []
+    if is_blend(scene):
+        packer = Packer(scene, rules)
+        complaints = _look(packer, scene)
+        package = packer.package()
+    elif is_povray(scene):
+        package = pack(scene)
+    else:
         return list(chosen)
-    packer = Packer(scene, rules)
-    complaints = _look(packer, scene)
-    package = packer.package()
     by_hand = {file.name for file in chosen}
     _tell(invocation, package, complaints, by_hand)
     return [*chosen, *(file for name, file in sorted(package.files.items()) if name not in by_hand)]

@@ -1,4 +1,4 @@
-"""Where the programs beside us are: the daemon and Blender. Refuses to know what they do."""
+"""Where the programs beside us are: the daemon, Blender and POV-Ray. Refuses to know what they do."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def peerd() -> list[str]:
 def blender() -> str | None:
     """A Blender program on the PATH."""
     return shutil.which("blender")
+
+
+def povray() -> str | None:
+    """A POV-Ray program on the PATH."""
+    return shutil.which("povray")

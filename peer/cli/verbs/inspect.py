@@ -1,4 +1,4 @@
-"""peerctl inspect: what a scene is and what is wrong with it, seen by a Blender of the mesh, without making a job."""
+"""peerctl inspect: what a scene is and what is wrong with it, seen by a renderer of the mesh, without making a job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIELDS = (
     click.option("--engine", help="As for submit: what it overrides is looked at as it would be rendered."),
     click.option("--format", metavar="FORMAT"),
     click.option("--blender", metavar="X.Y", help="The Blender version that looks."),
-    click.option("--renderer", metavar="blender|null"),
+    click.option("--renderer", metavar="blender|povray|null", help="Default: by the scene's suffix."),
 )
 
 
@@ -87,14 +87,15 @@ def _show(invocation: Invocation, scene: Path, seen: dict[str, Any]) -> None:
 
 
 def _summary(seen: dict[str, Any]) -> str:
+    who = "POV-Ray" if text_of(seen, "engine") == "POV-Ray" else "Blender"
     if not text_of(seen, "scene"):
-        return f"looked at by Blender {text_of(seen, 'blender')}"
+        return f"looked at by version {text_of(seen, 'blender')}"
     size = f"{text_of(seen, 'width')}x{text_of(seen, 'height')} {text_of(seen, 'format')}"
     frames = f"frames {text_of(seen, 'frame_start')} to {text_of(seen, 'frame_end')}"
     camera = text_of(seen, "camera") or "none"
     return (
         f"scene {text_of(seen, 'scene')}, camera {camera}, {text_of(seen, 'engine')}, {frames}, {size}, "
-        f"Blender {text_of(seen, 'blender')}"
+        f"{who} {text_of(seen, 'blender')}"
     )
 
 

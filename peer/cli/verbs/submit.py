@@ -16,7 +16,7 @@ from peer.cli.options import common, examples, map_option
 if TYPE_CHECKING:
     from peer.cli.multipart import FilePart
 
-_HELP = """Submit SCENE (a .blend file, or a zip that holds one with all that it uses) and print its job.
+_HELP = """Submit SCENE (a .blend, a .pov or .ini of POV-Ray, or a zip of a .blend and all that it uses) and print its job.
 
     Files that the scene uses go along by themselves: textures, tiles and sequences, libraries with what they use, volumes,
     caches and bakes, also from other folders; --list-assets shows them and sends nothing, --no-assets leaves them out. Paths
@@ -29,6 +29,7 @@ _EPILOG = examples(
     "peerctl submit castle.blend --list-assets --map 'C:\\shows=/mnt/shows'",
     "peerctl submit castle.blend --asset textures --engine CYCLES --samples 64 --wait --fetch frames",
     "peerctl submit shot.zip --main scenes/shot.blend -f 1-48",
+    "peerctl submit spheres.pov --setting frame_end=48 --resolution 1280x720",
     "peerctl submit --renderer null --setting frame_ms=30 -f 1-10 -o name",
 )
 
@@ -52,7 +53,7 @@ _FIELDS = (
     click.option("--durability", metavar="two|local|quorum|all", help="Copies before it counts as accepted; default two."),
     click.option("--frame-timeout", "frame_timeout_s", metavar="SECONDS", help="A frame that takes longer has failed."),
     click.option("--max-attempts", metavar="N", help="Attempts at one frame, default 3."),
-    click.option("--renderer", metavar="blender|null"),
+    click.option("--renderer", metavar="blender|povray|null", help="Default: by the scene's suffix."),
     click.option("--sandbox", metavar="any|landlock|bwrap", help="The least sandbox that a peer must have; default any."),
     click.option(
         "--destination", metavar="PLACE", help="Where frames go besides: ROOT:FOLDER of some peer, or s3://bucket/folder."

@@ -49,11 +49,26 @@ def test_a_blender_that_misses_a_library(tmp_path: Path, monkeypatch: pytest.Mon
     assert found.remedy.endswith(" libgl1")
 
 
+def test_a_povray_is_found_by_starting_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "povray"
+    monkeypatch.setattr(programs, "povray", lambda: str(program))
+    for script, result, text in (
+        ("echo POV-Ray 3.7.0.10 >&2", "ok", "POV-Ray 3.7.0.10 at "),
+        ("exit 3", "fail", "it ended with 3"),
+    ):
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        found = diagnosis._povray()
+        assert found.result == result
+        assert text in found.text
+
+
 def test_without_any_renderer_a_peer_only_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "blender", lambda: None)
+    monkeypatch.setattr(programs, "povray", lambda: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     found = list(diagnosis.renderers())
-    assert [finding.result for finding in found] == ["warn", "warn", "warn"]
+    assert [finding.result for finding in found] == ["warn", "warn", "warn", "warn"]
     assert "renders nothing" in found[-1].text
 
 
