@@ -139,6 +139,11 @@ def _until_it_ends(invocation: Invocation, job: dict[str, Any], after: After) ->
                 tail.new(show)
             if harvest is not None:
                 harvest.gather(last)
+    if tail is not None:
+        try:
+            tail.end(show)
+        except Unreachable as error:  # how the job has ended is known all the same
+            invocation.screen.say(f"{error}; see all of them: peerctl logs {text_of(job, 'id')}")
     code = ended(last) or Exit.OK
     invocation.screen.say(outcome(last))
     return last, harvest.end(code) if harvest is not None else code

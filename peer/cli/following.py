@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -158,20 +159,29 @@ class EventTail:
     def __init__(self, invocation: Invocation, job: Job) -> None:
         self._client, self._job = invocation.client, job
         self._last: tuple[str, str] = ("", "")
+        self._lacks = False
         self._seen: OrderedDict[_SeenKey, None] = OrderedDict()
 
     def new(self, show: Callable[[dict[str, Any]], None]) -> None:
-        """Show what has happened since the last call. A peer that is gone shows nothing this time."""
+        """Show what has happened since the last call. A peer that is gone shows nothing, or less, this time."""
+        self._lacks = True
+        with suppress(Unreachable):
+            self._show(show)
+
+    def end(self, show: Callable[[dict[str, Any]], None]) -> None:
+        """Show what the last call has not. Raises `CliError` when that cannot be had."""
+        if self._lacks:
+            self._show(show)
+
+    def _show(self, show: Callable[[dict[str, Any]], None]) -> None:
         url, last_id = self._last
-        try:
-            for event_id, event in kept_events(
-                self._client, job_path(self._job, "events"), last_id=last_id if url == self._client.url else ""
-            ):
-                self._last = (self._client.url, event_id)
-                if self._first_time(event):
-                    show(event)
-        except Unreachable:
-            return
+        for event_id, event in kept_events(
+            self._client, job_path(self._job, "events"), last_id=last_id if url == self._client.url else ""
+        ):
+            self._last = (self._client.url, event_id)
+            if self._first_time(event):
+                show(event)
+        self._lacks = False
 
     def _first_time(self, event: dict[str, Any]) -> bool:
         key = (str(event.get("event")), str(event.get("frame")), str(event.get("peer")), str(event.get("time")))

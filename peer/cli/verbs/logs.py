@@ -49,6 +49,7 @@ def _follow(invocation: Invocation, job: dict[str, Any]) -> None:
     with meter(invocation.screen, "frames", quiet=True) as gauge:
         for _ in watch_job(invocation, job, gauge, Patience()):
             tail.new(lambda event: _print(invocation, event))
+    tail.end(lambda event: _print(invocation, event))
 
 
 def _print(invocation: Invocation, event: dict[str, Any]) -> None:

@@ -135,6 +135,7 @@ def shown(text: str) -> list[int]:
 @example(Fault(framing="chunked", piece=1, cut=0.5), 1, ("events", "--json"))
 @example(Fault(framing="chunked", piece=7, cut=0.5, ending="stall"), 1_000, ("events", "--json"))
 @example(Fault(framing="chunked", cut=0.9, ending="reset"), 1_000, ("logs", "x", "--json"))
+@example(Fault(framing="chunked", piece=1, cut=0.5), 1_000, ("logs", "x", "-f", "--json"))
 def test_kept_events_are_all_shown_or_the_gap_is_said(
     mangler: Callable[[], Mangler], peerctl: Peerctl, castle: FakeJob, fault: Fault, times: int, verb: tuple[str, ...]
 ) -> None:
@@ -251,3 +252,12 @@ async def test_an_interruption_does_not_wait_for_a_silent_peer(
     assert process.returncode == 130
     assert "Traceback" not in err
     assert not check_folder(tmp_path / "frames", castle)
+
+
+def test_a_followed_job_whose_events_break_off_ends_as_it_ended_and_says_what_was_not_shown(
+    mangler: Callable[[], Mangler], peerctl: Peerctl
+) -> None:
+    spoiling(mangler(), Fault(framing="chunked", cut=0.5), where="/events", times=1_000)
+    ran = peerctl("submit", "--renderer", "null", "-f", "1-3", "--follow")
+    assert ran.code == 0
+    assert "break off again and again; see all of them: peerctl logs" in ran.err

@@ -69,3 +69,19 @@ def test_events_are_told_once_also_by_another_peer(mesh: FakeMesh, peer: FakePee
     tail.new(told.append)
     tail.new(told.append)
     assert [event["frame"] for event in told] == [1, 2]
+
+
+def test_events_that_could_not_be_read_at_the_end_are_an_error(mesh: FakeMesh, peer: FakePeer) -> None:
+    job = mesh.add("castle", [1, 2])
+    job.step()
+    tail, told = EventTail(Invocation(hosts=(peer.url,)), {"id": job.id}), list[Any]()
+    tail.new(told.append)
+    seen = len(mesh.seen)
+    tail.end(told.append)
+    assert len(mesh.seen) == seen  # nothing is lacking, so nothing is asked
+    peer.stop()
+    tail.new(told.append)
+    with pytest.raises(CliError) as caught:
+        tail.end(told.append)
+    assert caught.value.exit_code is Exit.UNREACHABLE
+    assert [event["frame"] for event in told] == [1]
