@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-TEXT_BYTES_MAX: Final = 64 * 2**20
+TEXT_BYTES_MAX: Final = 256 * 2**20
 FILES_MAX: Final = 2_000
 
 # what is read after one of these words, or after the brace behind it
@@ -22,7 +22,7 @@ _HOLDERS: Final = frozenset({"image_map", "bump_map", "material_map", "image_pat
 _KINDS: Final = {"df3": "volume", "ttf": "font", "load_file": "file", "include": "include"}
 _EXTENSIONS: Final = {"include": (".inc",), "font": (".ttf",), "volume": (".df3",), "image": (".png",), "file": ()}
 _TOKEN: Final = re.compile(
-    r"""(?P<skip>\s+|//[^\n]*|/\*)
+    r"""(?P<skip>[\s,;<>()+.\d-]++(?:[eE][\s,;<>()+.\d-]++)*+|//[^\n]*|/\*)
       | "(?P<text>(?:[^"\\\n]|\\.)*)"
       | (?P<word>\#\s*[A-Za-z_]+|[A-Za-z_]\w*)
       | (?P<mark>.)""",
@@ -146,13 +146,15 @@ Token = tuple[str, str]
 
 
 def _tokens(text: str) -> Iterator[Token]:
-    at = 0
+    """Without numbers and what stands between them: a mesh of some million points is a few tokens. Equal ones are one object."""
+    at, known = 0, dict[Token, Token]()
     while (match := _TOKEN.match(text, at)) is not None:
         at = match.end()
         if match["skip"] == "/*":
             at = _after_comment(text, at)
         elif match.lastgroup != "skip" and match.lastgroup is not None:
-            yield match.lastgroup, match[match.lastgroup]
+            token = (match.lastgroup, match[match.lastgroup])
+            yield known.setdefault(token, token)
 
 
 def _after_comment(text: str, at: int) -> int:

@@ -49,6 +49,23 @@ def test_what_is_written_is_known():
     assert list(seen.writes) == ["a.txt", "(a computed name)", "p.ph"]
 
 
+def test_a_large_mesh_costs_little_memory():
+    import tracemalloc
+
+    corner = "  <0.123456, -1.5e-3, 7>,\n"
+    text = (
+        "mesh2 { vertex_vectors { 200000,\n"
+        + corner * 200_000
+        + '} texture_list { 1, texture { image_map { png "skin.png" } } } }'
+    )
+    tracemalloc.start()
+    found = uses(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == [("image", "skin.png")]
+    assert peak < 2 * len(text) + 1_000_000
+
+
 def test_words_whose_pixels_depend_on_threads_are_known():
     assert scan("radiosity { } // jitter\narea_light x, y, 2, 2 jitter camera { }").words == {"radiosity", "jitter"}
 
