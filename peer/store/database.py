@@ -59,6 +59,11 @@ class Database:
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
         self._thread.start()
 
+    @property
+    def folder(self) -> Path:
+        """The folder that the file lies in."""
+        return self._path.parent
+
     async def run(self, work: Work[ResultT]) -> ResultT:
         """`work(connection)` inside a transaction that others may share; returns once it is on the disk.
 

@@ -78,7 +78,8 @@ class SqliteJournal:
         named = "; ".join(bad[:BAD_ROWS_NAMED_MAX]) + ("; ..." if len(bad) > BAD_ROWS_NAMED_MAX else "")
         text = (
             f"{len(bad):,} damaged rows in the journal: {named}. "
-            "Move the data folder away and start with an empty one; the other peers hold copies of its jobs"
+            f"Move the data folder {self._database.folder} away and start with an empty one; "
+            "the other peers hold copies of its jobs"
         )
         self._database.retire(text)
         raise StoreBroken(text)

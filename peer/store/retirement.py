@@ -73,10 +73,11 @@ def verify(data_dir: Path, folders: BlobFolders, database: Database) -> Verified
     Raises `StoreBroken` when the journal is damaged: what it acknowledged is gone. On success the mark is taken away."""
     wrong = database.run_now(_integrity)
     if wrong:
-        raise StoreBroken(f"{data_dir / 'journal.db'} is damaged after a failed write: {wrong}; {_REMEDY}")
+        raise StoreBroken(f"{data_dir / 'journal.db'} is damaged after a failed write: {wrong}; {_remedy(data_dir)}")
     bad = database.run_now(damaged_rows)
     if bad:
-        raise StoreBroken(f"{len(bad):,} damaged rows in the journal after a failed write: {'; '.join(bad[:10])}; {_REMEDY}")
+        named = "; ".join(bad[:10])
+        raise StoreBroken(f"{len(bad):,} damaged rows in the journal after a failed write: {named}; {_remedy(data_dir)}")
     blobs = [digest for shard in range(SHARDS) for _, digest, _ in folders.scan(shard)]
     forget_pages(folders.path(digest) for digest in blobs)
     dropped = 0
@@ -93,7 +94,8 @@ def verify(data_dir: Path, folders: BlobFolders, database: Database) -> Verified
     return Verified(len(blobs), dropped)
 
 
-_REMEDY: Final = "move the data folder away and start with an empty one; the other peers hold copies of its jobs"
+def _remedy(data_dir: Path) -> str:
+    return f"move the data folder {data_dir} away and start with an empty one; the other peers hold copies of its jobs"
 
 
 def _integrity(connection: apsw.Connection) -> str:
