@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,16 @@ async def two(mesh: Mesh) -> tuple[PeerProcess, PeerProcess, str]:
     job = peers[0].submit(frames="1-6", settings=QUICK, name=NAME)
     for peer in peers:
         await peer.until_ended(job)
-        await wait_until(lambda peer=peer: all(blob(peer, row["digest"]).exists() for row in peer.frames(job)))
+        await wait_until(partial(holds_all, peer, job))
     return peers[0], peers[1], job
 
 
 def blob(peer: PeerProcess, digest: str) -> Path:
     return peer.data_dir / "blobs" / digest[:2] / digest
+
+
+def holds_all(peer: PeerProcess, job: str) -> bool:
+    return all(blob(peer, row["digest"]).exists() for row in peer.frames(job))
 
 
 def flip(path: Path, at: int) -> None:
@@ -89,12 +94,12 @@ async def test_a_flipped_bit_in_a_frame_is_never_served_for_whole_and_is_mended_
             continue  # cut off before its end
         assert answer.status != 200 or blake3(answer.body).hexdigest() == digest
     for frame, digest in digests.items():
-        await wait_until(lambda digest=digest: whole(blob(first, digest), digest))
+        await wait_until(partial(is_whole, blob(first, digest), digest))
         answer = first.ask("GET", f"/api/v1/jobs/{job}/frames/{frame}")
         assert (answer.status, blake3(answer.body).hexdigest()) == (200, digest)
     assert {row["digest"] for row in first.events("blob_healed")} == {*digests.values()}
     assert second.events("blob_lost") == []
 
 
-def whole(path: Path, digest: str) -> bool:
+def is_whole(path: Path, digest: str) -> bool:
     return path.exists() and blake3(path.read_bytes()).hexdigest() == digest

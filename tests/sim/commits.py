@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from protocol.effects import Effect, Notice, SendStream
 from protocol.events import Booted, Event
@@ -131,11 +131,11 @@ class WinnerChangesAreTold(Checker):
             self._take(host, event.facts)
             return
         told = [effect.fields["frame"] for effect in effects if isinstance(effect, Notice) and effect.event == "winner_changed"]
-        changed = self._take(host, list(facts_in(effects)))
+        changed = self._take(host, facts_in(effects))
         if sorted(told) != sorted(changed):
             raise Unsafe(f"{host.name} says that the winners of the frames {told} have changed, and those of {changed} have")
 
-    def _take(self, host: Host, facts: Sequence[Fact]) -> list[int]:
+    def _take(self, host: Host, facts: Iterable[Fact]) -> list[int]:
         """Frames whose winner is another attempt of the same generation than before."""
         jobs = self._results[host.index, host.run]
         before: dict[tuple[JobId, int], FrameEnded | None] = {}
