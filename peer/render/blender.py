@@ -18,6 +18,7 @@ import structlog
 
 from peer.ports import RendererMissing, RenderFailed
 from peer.render import loadlog, platform, reports
+from peer.render.colours import configuration, without
 from peer.render.options import RendererOptions
 from peer.render.process import DriverProcess, Launch
 from peer.render.registry import ProcessRegistry
@@ -95,7 +96,10 @@ class BlenderRenderer:
     async def inspect(self, tree: Path, main: str, settings: RenderSettings) -> Inspection:
         """See `Renderer.inspect`. Raises `RendererMissing`."""
         key = await scene_key(tree, main, settings)
-        process = await self._take(key)
+        try:
+            process = await self._take(key, await asyncio.to_thread(configuration, tree, settings))
+        except RenderFailed as error:
+            return Inspection(error=error.failure)
         try:
             answer = await process.ask({"do": "inspect", **_scene(tree, main, settings)})
         except RenderFailed as error:
@@ -117,8 +121,9 @@ class BlenderRenderer:
     ) -> BlenderSession:
         """See `Renderer.open`. A process that has this very scene open with these settings goes on with it."""
         key = await scene_key(tree, main, settings)
+        ocio = await asyncio.to_thread(configuration, tree, settings)
         try:
-            process = await self._take(key)
+            process = await self._take(key, ocio)
         except RendererMissing as error:
             raise RenderFailed(Failure("renderer", str(error))) from error
         if key is None or process.opened != key:
@@ -139,29 +144,35 @@ class BlenderRenderer:
             for process in list(self._all):
                 group.create_task(self._discard(process))
 
-    async def _take(self, key: object) -> DriverProcess:
-        """An idle process, best the one with that scene open; else a new one. Raises `RendererMissing`."""
+    async def _take(self, key: object, ocio: Path | None = None) -> DriverProcess:
+        """An idle process of that OCIO configuration, best the one with that scene open; else a new one, for which another may
+        have to end. Raises `RendererMissing`."""
         for process in [process for process in self._idle if not process.alive]:
             self._idle.remove(process)
             await self._discard(process)
-        if self._idle:
-            same = [process for process in self._idle if key is not None and process.opened == key]
-            process = (same or self._idle)[0]
+        fit = [process for process in self._idle if process.ocio == ocio]
+        if fit:
+            same = [process for process in fit if key is not None and process.opened == key]
+            process = (same or fit)[0]
             self._idle.remove(process)
             return process
-        return await self._start()
+        if len(self._idle) >= self._options.slots > 0:
+            await self._discard(self._idle.pop(0))
+        return await self._start(ocio)
 
-    async def _start(self) -> DriverProcess:
+    async def _start(self, ocio: Path | None = None) -> DriverProcess:
         if self._closed:
             raise RendererMissing("the renderer is closed")
         objection = self._launch.sandbox.objection(Reach(run=self._launch.run))
         if objection:
             raise RendererMissing(objection)
         self._turn += 1
-        process = DriverProcess(replace(self._launch, cpus=platform.cpu_share(self._options.cpus, self._turn)))
+        process = DriverProcess(replace(self._launch, cpus=platform.cpu_share(self._options.cpus, self._turn), ocio=ocio))
         self._all.add(process)
         try:
             problem = await process.start()
+            if not problem and ocio is not None:
+                await process.ask({"do": "hello"})  # what it says of its own first scene is not said of the job's
         except RenderFailed as error:
             problem = error.failure.reason
         except BaseException:
@@ -252,4 +263,4 @@ def missing_text(problem: str, home: Home) -> str:
 
 
 def _scene(tree: Path, main: str, settings: RenderSettings) -> dict[str, Any]:
-    return {"tree": str(tree), "main": main, "settings": settings.model_dump(mode="json", exclude={"blender"})}
+    return {"tree": str(tree), "main": main, "settings": without(settings).model_dump(mode="json", exclude={"blender"})}

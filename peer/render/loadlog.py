@@ -40,7 +40,7 @@ def _engines(inspection: Inspection, log: str, settings: RenderSettings) -> Iter
 
 
 def _colors(log: str) -> Iterator[SceneWarning]:
-    remedy = "save the scene with a view of Blender's own configuration: a peer's OCIO configuration is never used"
+    remedy = "send the OCIO configuration along and name it (the setting ocio), or save the scene with a view of Blender's own"
     for said in _COLOR.findall(log):
         text = f"a name of another OCIO configuration: {' '.join(said.split())}"
         yield SceneWarning("color_management", "picture", text[: limits.REASON_CHARS_MAX], remedy)

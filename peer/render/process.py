@@ -61,7 +61,8 @@ class Launch:
     """How a process is started. `command` ends where the driver's own arguments begin (`-- commands reports token`).
 
     Inside `sandbox` it can run what lies in `run`, read what lies in `read`, and write into its own temporary folder and the
-    caches that all renderers of the peer share, nothing else. `cpus` are the processors that it may use (None: all)."""
+    caches that all renderers of the peer share, nothing else. `cpus` are the processors that it may use (None: all), `ocio` the
+    OCIO configuration of its jobs (None: the renderer's own)."""
 
     command: tuple[str, ...]
     environ: Mapping[str, str]
@@ -73,6 +74,7 @@ class Launch:
     run: tuple[Path, ...] = ()
     read: tuple[Path, ...] = ()
     cpus: tuple[int, ...] | None = None
+    ocio: Path | None = None
 
 
 class DriverProcess:
@@ -117,6 +119,11 @@ class DriverProcess:
             return ""
         await self.stop()
         return str(hello.get("text", "")) or "it ended without a word"
+
+    @property
+    def ocio(self) -> Path | None:
+        """The OCIO configuration that it was started with."""
+        return self._launch.ocio
 
     @property
     def pid(self) -> int:
@@ -200,6 +207,7 @@ class DriverProcess:
                 home=self._temporary / "home",
                 temporary=self._temporary,
                 cache=cache,
+                ocio=launch.ocio,
             ),
             cwd=self._temporary,
             pass_fds=(commands, reports),
@@ -377,8 +385,10 @@ class DriverProcess:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-def environment(daemon: Mapping[str, str], *, home: Path, temporary: Path, cache: Path) -> dict[str, str]:
-    """The variables of a renderer: the allowed ones of `daemon`, and folders of the peer's own.
+def environment(
+    daemon: Mapping[str, str], *, home: Path, temporary: Path, cache: Path, ocio: Path | None = None
+) -> dict[str, str]:
+    """The variables of a renderer: the allowed ones of `daemon`, folders of the peer's own, and the OCIO configuration of a job.
 
     `cache` outlives the process: compiled kernels and shaders take minutes to make."""
     allowed = {name: daemon[name] for name in ENVIRONMENT if name in daemon}
@@ -390,6 +400,7 @@ def environment(daemon: Mapping[str, str], *, home: Path, temporary: Path, cache
         "TMPDIR": temporary,
         "TEMP": temporary,
         "TMP": temporary,
+        **({} if ocio is None else {"OCIO": ocio}),
     }
     return {**allowed, **{name: str(path) for name, path in own.items()}}
 

@@ -60,7 +60,7 @@ class JobSpec(BaseModel):
     order: Literal["sequential", "every-nth", "middle"] = "sequential"
     durability: Literal["two", "local", "quorum", "all"] = "two"
     label: tuple[Label, ...] = Field((), max_length=limits.LABELS_PER_JOB_MAX)
-    settings: dict[str, Any] = Field(default_factory=dict, description="Per renderer; null: frame_ms, output")
+    settings: dict[str, Any] = Field(default_factory=dict, description="Per renderer; blender: ocio; null: frame_ms, output")
 
     @field_validator("frames")
     @classmethod

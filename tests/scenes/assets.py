@@ -176,6 +176,69 @@ def twin(folder):
     (folder / "twin.blend").rename(folder / "scene.blend.twin")
 
 
+def own_ocio(folder):
+    """A view of a studio's own OCIO configuration, which lies beside it; `after_saving` writes its name into the file."""
+    small().view_settings.view_transform = "Filmic"
+    write_ocio(folder / "color")
+
+
+def write_ocio(folder):
+    """config.ocio with one view, Studio, that is darker and warmer than Blender's."""
+    (folder / "luts").mkdir(parents=True)
+    (folder / "config.ocio").write_text(CONFIG)
+    rows = [(number / 63) ** 1.6 for number in range(64)]
+    table = "".join(f"  {value:.6f} {value * 0.9:.6f} {value * 0.8:.6f}\n" for value in rows)
+    (folder / "luts" / "warm.spi1d").write_text(f"Version 1\nFrom 0.0 1.0\nLength 64\nComponents 3\n{{\n{table}}}\n")
+
+
+CONFIG = """\
+ocio_profile_version: 1
+search_path: luts
+strictparsing: false
+luma: [0.2126, 0.7152, 0.0722]
+roles:
+  reference: Linear
+  scene_linear: Linear
+  rendering: Linear
+  compositing_linear: Linear
+  default: Raw
+  default_byte: sRGB
+  default_float: Linear
+  default_sequencer: sRGB
+  data: Raw
+  color_picking: sRGB
+  texture_paint: sRGB
+  matte_paint: sRGB
+  color_timing: sRGB
+displays:
+  sRGB:
+    - !<View> {name: Studio, colorspace: sRGB}
+    - !<View> {name: Standard, colorspace: Raw}
+    - !<View> {name: Raw, colorspace: Raw}
+active_displays: [sRGB]
+active_views: [Studio, Standard, Raw]
+colorspaces:
+  - !<ColorSpace>
+    name: Linear
+    bitdepth: 32f
+    isdata: false
+    allocation: lg2
+    allocationvars: [-8, 5]
+  - !<ColorSpace>
+    name: sRGB
+    bitdepth: 32f
+    isdata: false
+    allocation: uniform
+    to_reference: !<GroupTransform>
+      children:
+        - !<FileTransform> {src: warm.spi1d, interpolation: linear}
+  - !<ColorSpace>
+    name: Raw
+    bitdepth: 32f
+    isdata: true
+    allocation: uniform
+"""
+
 MAKERS = [
-    udim, late_sequence, volume_sequence, alembic, mesh_cache, particles_beside_cache, paths_of_elsewhere,
+    udim, late_sequence, volume_sequence, alembic, mesh_cache, particles_beside_cache, paths_of_elsewhere, own_ocio,
 ]  # fmt: skip

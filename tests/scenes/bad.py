@@ -345,8 +345,8 @@ def unknown_color_space(folder):
 
 def after_saving(name, path):
     """What Blender itself would not save."""
-    if name in ("unknown_view_transform", "unknown_color_space"):
-        own = b"Filmic\0" if name == "unknown_view_transform" else b"Filmic Log\0"
+    if name in ("unknown_view_transform", "unknown_color_space", "own_ocio"):
+        own = b"Filmic Log\0" if name == "unknown_color_space" else b"Filmic\0"
         data = path.read_bytes()
         assert data.count(own) == 1
         path.write_bytes(data.replace(own, own.replace(b"Filmic", b"Studio")))

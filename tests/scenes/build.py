@@ -102,14 +102,16 @@ def _nine(found: re.Match[bytes]) -> bytes:
     return found[1] + (b"0909" if len(found[2]) == 4 else b"909")
 
 
-def run_blender(home: Home, script: Path, *arguments: str) -> str:
-    """Run a script in a Blender of that home; what it printed. Fails the test with it when the script fails."""
+def run_blender(home: Home, script: Path, *arguments: str, **variables: str) -> str:
+    """Run a script in a Blender of that home, with these variables besides; what it printed. Fails the test with it when the
+    script fails."""
     if home == "bpy":
         command = [sys.executable, str(script), "--", *arguments]
     else:
         program = shutil.which("blender")
         assert program is not None
         command = [program, "-b", "--factory-startup", "--python-exit-code", "17", "-P", str(script), "--", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S_MAX, check=False)
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S_MAX, check=False, env=environment)
     assert done.returncode == 0, f"{' '.join(command)}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
     return done.stdout

@@ -102,6 +102,7 @@ _ASSETS: Final = (
     Case("mesh_cache"),
     Case("particles_beside_cache"),
     Case("paths_of_elsewhere"),
+    Case("own_ocio", spec={"settings": '{"ocio": "color/config.ocio"}'}, reference={"ocio": "color/config.ocio"}),
 )
 
 _SHAPES: Final = (

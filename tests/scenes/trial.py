@@ -146,9 +146,10 @@ class Trial:
         shutil.copytree(self._scenes / case.name, home)
         twin = home / "scene.blend.twin"  # where the scene itself has paths that only a map can follow
         scene = twin if twin.exists() else home / "scene.blend"
+        variables = {"OCIO": str(home / case.reference["ocio"])} if "ocio" in case.reference else {}
         for first, last in ranges(frames):
             numbers = (str(first), str(last))
-            run_blender(self.home, REFERENCE, str(scene), str(folder), *numbers, json.dumps(case.reference))
+            run_blender(self.home, REFERENCE, str(scene), str(folder), *numbers, json.dumps(case.reference), **variables)
         paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
         found: dict[int, Counter[str]] = {}
         for frame in frames:
