@@ -36,6 +36,7 @@ class Life:
     workshop: Workshop
     checks: SelfChecks
     installed: tuple[Capabilities, ...] = ()
+    absent: tuple[str, ...] = ()
     idle: bool = True
     idle_asked: int = 0
     made: list[FakeRenderer] = field(default_factory=list)
@@ -53,9 +54,8 @@ class Life:
         self.looks += 1
         fresh = [FakeRenderer() for _ in self.installed]
         self.made += fresh
-        return Found(
-            tuple((one, (able,)) for one, able in zip(fresh, self.installed, strict=True)), () if self.installed else MISSING
-        )
+        offers = tuple((one, (able,)) for one, able in zip(fresh, self.installed, strict=True))
+        return Found(offers, () if self.installed else MISSING, self.absent)
 
     def _is_idle(self) -> bool:
         self.idle_asked += 1
@@ -140,6 +140,13 @@ async def test_a_peer_without_a_renderer_looks_again_until_it_has_one(life: Life
         await life.offers(NEW)
         assert life.workshop.renderers == {"blender": life.used}
         assert life.checks.reasons == ()
+
+
+async def test_what_nobody_asked_for_is_told_and_no_fault(life: Life):
+    life.installed, life.absent = (OLD,), ("povray: there is no program",)
+    assert await life.watch().look(), "nothing is missing"
+    assert life.told == [RenderersFound((OLD,), life.absent)]
+    assert life.checks.reasons == ()
 
 
 async def test_a_complete_peer_does_not_look_while_it_is_busy_unless_one_has_failed(life: Life):

@@ -7,6 +7,7 @@ import pytest
 from protocol.cards import PeerCard
 from protocol.ids import PeerId
 from protocol.jobs.results import Capabilities
+from protocol.jobs.spec import JobSpec
 from protocol.scheduling.matching import fitting, unmet
 from protocol.signals import WorkOpened
 from tests.protocol.making import ANNA, BEN, BLENDER, CRITICAL, NULL, card, spec, work
@@ -42,6 +43,20 @@ def test_what_is_missing_is_named(wanted: WorkOpened, peer: PeerId, has: PeerCar
 def test_the_reason_why_a_renderer_is_missing_is_passed_on():
     (reason,) = unmet(SCENE_JOB, ANNA, card(capabilities=(), renderer_reasons=("no Blender found",)))
     assert "no Blender found" in reason.text
+
+
+def test_only_the_reason_of_that_renderer_is_passed_on_where_there_is_one():
+    reasons = ("blender: no program", "povray: there is no povray")
+    (reason,) = unmet(replace(SCENE_JOB, spec=JobSpec(renderer="povray")), ANNA, card(capabilities=(), renderer_reasons=reasons))
+    assert reason.text.endswith("no renderer for 'povray' jobs: povray: there is no povray")
+
+
+def test_a_job_stays_with_one_version_of_any_renderer():
+    able = Capabilities("povray", "3.7.0", "built", "program")
+    job = replace(SCENE_JOB, spec=JobSpec(renderer="povray"), blender="3.8")
+    (reason,) = unmet(job, ANNA, card(capabilities=(able,)))
+    assert (reason.code, reason.remedy) == ("blender_version", "install povray 3.8 there")
+    assert unmet(replace(job, blender="3.7"), ANNA, card(capabilities=(able,))) == []
 
 
 def test_eevee_has_two_names_and_is_one_engine():
