@@ -6,8 +6,10 @@ The former only on plain connections: on TLS ones a session ticket looks like an
 
 from __future__ import annotations
 
+import http.client
 import select
 import socket
+from io import BufferedReader
 from typing import Any
 
 import urllib3
@@ -19,10 +21,48 @@ from peer.cli import bounds
 from peer.cli.bodies import within
 
 
+class _Lines:
+    """What an answer is read from, with a look at whether it ended in the middle of its head."""
+
+    def __init__(self, fp: BufferedReader) -> None:
+        self._fp = fp
+        self.has_ended = False
+
+    def readline(self, most: int = -1) -> bytes:
+        """The next line, empty at the end."""
+        line = self._fp.readline(most)
+        self.has_ended = self.has_ended or not line
+        return line
+
+    def close(self) -> None:
+        """Close what is read from."""
+        self._fp.close()
+
+
+class _WholeHead(http.client.HTTPResponse):
+    """An answer whose head was cut is none. http.client takes the end of the connection for the end of the head, and an answer
+    without its length for one that ends with the connection: an empty one, and whole."""
+
+    def begin(self) -> None:
+        """Read the head. Raises `HTTPException`, and for one that was cut `IncompleteRead`."""
+        fp = self.fp
+        lines = _Lines(fp)
+        self.fp = lines  # type: ignore[assignment] # it reads heads by lines alone
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:
+                self.fp = fp
+        if lines.has_ended:
+            raise http.client.IncompleteRead(b"")
+
+
 class _EndingHead(HTTPConnection):
     """A connection that waits for the whole head of an answer, not only for each of its bytes.
 
     http.client has a timeout for each read, and goes on reading interim answers (100) and headers without end."""
+
+    response_class = _WholeHead
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
         """The answer. Raises what urllib3's own raises; a head that does not end is a connection that broke."""

@@ -136,6 +136,7 @@ def shown(text: str) -> list[int]:
 @example(Fault(framing="chunked", piece=7, cut=0.5, ending="stall"), 1_000, ("events", "--json"))
 @example(Fault(framing="chunked", cut=0.9, ending="reset"), 1_000, ("logs", "x", "--json"))
 @example(Fault(framing="chunked", piece=1, cut=0.5), 1_000, ("logs", "x", "-f", "--json"))
+@example(Fault(framing="chunked", piece=2, cut=0.0157), 1_000, ("events", "--json"))  # in the head, after the kind
 def test_kept_events_are_all_shown_or_the_gap_is_said(
     mangler: Callable[[], Mangler], peerctl: Peerctl, castle: FakeJob, fault: Fault, times: int, verb: tuple[str, ...]
 ) -> None:
