@@ -15,7 +15,7 @@ from peer.cli.failures import CliError, Exit
 from peer.cli.multipart import FilePart
 from peer.cli.packing import Package
 from peer.render.povray.ini import read_ini
-from peer.render.povray.references import Use, Walk, finder, read_text, walk
+from peer.render.povray.references import INI_BYTES_MAX, Use, Walk, finder, read_text, walk
 
 SUFFIXES: Final = (".pov", ".ini")
 SHARES: Final = (Path("/usr/share"), Path("/usr/local/share"))
@@ -30,7 +30,7 @@ def pack(scene: Path, shares: Sequence[Path] = SHARES) -> Package:
     """The files of a .pov or .ini, and what is missing. Raises `CliError` when it is more than one job may have."""
     folder = Path(os.path.normpath(scene.parent.absolute()))
     inis = sorted(folder.glob("*.ini")) if scene.suffix.lower() == ".pov" else [folder / scene.name]
-    read = [read_ini(read_text(path)) for path in inis]
+    read = [read_ini(read_text(path, INI_BYTES_MAX)) for path in inis]
     libraries = [Path(os.path.normpath(folder / name)) for one in read for name in one.libraries]
     own = [place for share in shares for home in share.glob("povray*") for place in (home, home / "include")]
     package = Package(files={path.name: FilePart("asset", path.name, path) for path in inis if path.name != scene.name})

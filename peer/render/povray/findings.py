@@ -10,6 +10,7 @@ from peer.render.povray.plan import Plan
 from peer.render.povray.references import Use, Walk
 
 WARNINGS_MAX: Final = 200
+TEXT_CHARS_MAX: Final = 1_000
 SEND: Final = "send it along: below the scene's folder it goes by itself with peerctl, else name it with --asset NAME=PATH"
 Row = dict[str, str]
 
@@ -36,7 +37,7 @@ def warnings(plan: Plan, seen: Walk, lost: list[Use]) -> list[Row]:
 
 
 def _row(code: str, kind: str, text: str, remedy: str) -> Row:
-    return {"code": code, "kind": kind, "text": text, "remedy": remedy}
+    return {"code": code, "kind": kind, "text": text[:TEXT_CHARS_MAX], "remedy": remedy}
 
 
 def _missing(uses: list[Use]) -> Iterator[Row]:

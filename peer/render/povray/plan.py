@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from peer.render.driver.refusal import Refused
 from peer.render.povray import ini
-from peer.render.povray.references import read_text
+from peer.render.povray.references import INI_BYTES_MAX, read_text
 
 SIZE: Final = (800, 600)
 PARSE_S: Final = 600.0
@@ -129,7 +129,7 @@ def _read(tree: Path, main: str, wishes: Mapping[str, Any]) -> ini.Ini:
         return ini.Ini()
     if not place.is_file():
         raise Refused("scene", f"there is no file {named!r} among those of the job; send it along: --asset {named}")
-    found = ini.read_ini(read_text(place), section)
+    found = ini.read_ini(read_text(place, INI_BYTES_MAX), section)
     if section and section.lower() not in [one.lower() for one in found.sections]:
         there = ", ".join(found.sections[:20]) or "none"
         raise Refused("scene", f"{place.name} has no section {section[:80]!r}; there are: {there}")

@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 TEXT_BYTES_MAX: Final = 256 * 2**20
-FILES_MAX: Final = 2_000
+INI_BYTES_MAX: Final = 2**18
+FILES_MAX: Final = 2_000  # includes that are read
+USES_MAX: Final = 20_000
 
 # what is read after one of these words, or after the brace behind it
 _IMAGES: Final = frozenset({"gif", "tga", "iff", "ppm", "pgm", "png", "jpeg", "tiff", "sys", "pot", "hdr", "exr"})
@@ -23,7 +26,7 @@ _KINDS: Final = {"df3": "volume", "ttf": "font", "load_file": "file", "include":
 _EXTENSIONS: Final = {"include": (".inc",), "font": (".ttf",), "volume": (".df3",), "image": (".png",), "file": ()}
 _TOKEN: Final = re.compile(
     r"""(?P<skip>[\s,;<>()+.\d-]++(?:[eE][\s,;<>()+.\d-]++)*+|//[^\n]*|/\*)
-      | "(?P<text>(?:[^"\\\n]|\\.)*)"
+      | "(?P<text>(?:[^"\\\n]|\\.)*+)"?
       | (?P<word>\#\s*[A-Za-z_]+|[A-Za-z_]\w*)
       | (?P<mark>.)""",
     re.VERBOSE | re.DOTALL,
@@ -95,7 +98,7 @@ def walk(main: Path, find: Callable[[Use], Path | None], is_ours: Callable[[Path
         seen.computed += one.computed
         seen.words |= one.words
         seen.camera |= one.camera
-        for use in one.uses:
+        for use in islice(one.uses, USES_MAX - len(seen.found) - len(seen.missing)):
             path = find(use)
             if path is None:
                 seen.missing[use] = None
@@ -109,11 +112,11 @@ def walk(main: Path, find: Callable[[Use], Path | None], is_ours: Callable[[Path
     return seen
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, bytes_max: int = TEXT_BYTES_MAX) -> str:
     """The beginning of a text of any encoding; what cannot be read is empty."""
     try:
         with path.open("rb") as file:
-            return file.read(TEXT_BYTES_MAX).decode("latin-1")
+            return file.read(bytes_max).decode("latin-1")
     except OSError:
         return ""
 

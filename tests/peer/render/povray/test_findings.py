@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from peer.render.povray.findings import WARNINGS_MAX, warnings
+from peer.render.povray.findings import TEXT_CHARS_MAX, WARNINGS_MAX, warnings
 from peer.render.povray.ini import read_ini
 from peer.render.povray.plan import Plan
 from peer.render.povray.references import Use, Walk
@@ -40,3 +40,9 @@ def test_there_are_never_too_many_and_the_worst_come_first():
     listed = found(missing=many, computed=1)
     assert len(listed) == WARNINGS_MAX
     assert listed[-1] == ("more_warnings", "picture")
+
+
+def test_a_name_without_an_end_is_cut():
+    plan = Plan(Path("/tree/a.pov"), [], read_ini(""))
+    [row] = warnings(plan, Walk(missing={Use("image", "x" * 1_000_000): None}), [])
+    assert len(row["text"]) == TEXT_CHARS_MAX

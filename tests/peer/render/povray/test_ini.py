@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from peer.render.povray.ini import read_ini
+from peer.render.povray.ini import KEPT, PARTIAL, PROGRAMS, read_ini
+from tests.fuzzing import examples
 
 TEXT = """; shot 12
 Input_File_Name = "shot.pov"   ; the scene
@@ -65,3 +68,15 @@ def test_nothing_that_could_hold_another_line_or_a_program_is_kept():
 @pytest.mark.parametrize("text", ["", "[", "]", "=", "+", "-", '"', "+w", "\x00", "[a]\n[b]", "Declare=", "Input_File_Name="])
 def test_odd_texts_raise_nothing(text):
     read_ini(text)
+
+
+KEYS = [*KEPT, *PROGRAMS, *PARTIAL, "width", "declare", "library_path", "+w", "+a", "-j", "+fn", "[a]", "input_file_name"]
+
+
+@examples(300)
+@given(st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(["=", "", " = "]), st.text(max_size=8))))
+def test_whatever_it_says_what_is_kept_is_one_plain_word(rows):
+    found = read_ini("\n".join(key + equals + value for key, equals, value in rows), "a")
+    assert set(found.kept) <= {name for name, _ in KEPT.values()}
+    assert all(value.isascii() and value.isprintable() and not set(value) & set(" ;=\"'[]") for value in found.kept.values())
+    assert all(name.isidentifier() and name.isascii() for name in found.declared)

@@ -3,8 +3,31 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from peer.render.povray.references import Use, candidates, finder, scan, walk
+from tests.fuzzing import examples
+
+WORDS = [
+    "#include",
+    "#fopen",
+    "#declare",
+    "A",
+    "=",
+    '"a.png"',
+    '"',
+    "image_map",
+    "{",
+    "}",
+    "png",
+    "/*",
+    "*/",
+    "//",
+    "read",
+    "write",
+    "\n",
+]
 
 
 def uses(text: str) -> list[tuple[str, str]]:
@@ -64,6 +87,20 @@ def test_a_large_mesh_costs_little_memory():
     tracemalloc.stop()
     assert found == [("image", "skin.png")]
     assert peak < 2 * len(text) + 1_000_000
+
+
+@pytest.mark.parametrize(
+    "text", ['\\"' * 300_000, '"' * 300_001, "/*" * 300_000, "/" * 300_000, "{" * 300_000, "#fopen " * 50_000]
+)
+def test_no_text_takes_longer_than_its_length_asks_for(text):
+    assert uses(text) == []
+
+
+@examples(200)
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=5)).map(" ".join))
+def test_any_text_is_read(text):
+    seen = scan(text)
+    assert all(use.kind in ("include", "image", "font", "volume", "file") for use in seen.uses)
 
 
 def test_words_whose_pixels_depend_on_threads_are_known():
