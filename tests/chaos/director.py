@@ -150,11 +150,12 @@ class Director:
                 raise CannotNow(self._fleet.left_out[fault.kind])
             if fault.kind in LOSES_A_DISK:
                 self._be_covered()
+            began = self._history.now
             told = self._makers[fault.kind](fault)
         except CannotNow as reason:
             self._history.add("left_out", kind=fault.kind, number=fault.number, reason=str(reason))
             return
-        self._history.add("fault", kind=fault.kind, number=fault.number, **told)
+        self._history.add("fault", kind=fault.kind, number=fault.number, began=began, **told)
 
     def _undo(self, undo: Undo) -> None:
         undo.run()

@@ -1,12 +1,14 @@
 """How many frames were rendered to their end more than once, by what the owners noted when they committed a result.
 
 A second commit of a frame, or a result that came when the frame was done, is one. It is put down to a cut network or a stopped
-peer when both fell into that time, else to the kills. Jobs that a client had rendered again are
-left out, and those of which frames were lost with a disk.
+peer when both fell into that time, else to the kills. A peer whose copy was heard of first is cut off as well: whoever remembers
+the copy refuses every other process of the same run. Jobs that a client had rendered again are left out, and those of which
+frames were lost with a disk.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -56,6 +58,20 @@ def rerendered(lines: Sequence[Mapping[str, Any]], left_out: Collection[str]) ->
 def cuts(lines: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
     """When the network was cut or a peer could not go on."""
     ends = {line["number"]: line["at"] for line in lines if line["op"] == "over"}
-    return [
-        (line["at"], ends.get(line["number"], float("inf"))) for line in lines if line["op"] == "fault" and line["kind"] in CUTS
-    ]
+    found = [line for line in lines if line["op"] == "fault" and line["kind"] in CUTS]
+    return [(line.get("began", line["at"]), _end(lines, line, ends)) for line in found]
+
+
+def _end(lines: Sequence[Mapping[str, Any]], line: Mapping[str, Any], ends: Mapping[int, float]) -> float:
+    return _next_run(lines, line, ends) if _is_disowned(line) else ends.get(line["number"], math.inf)
+
+
+def _is_disowned(line: Mapping[str, Any]) -> bool:
+    return line["kind"] == "twin" and line.get("original_first") is False
+
+
+def _next_run(lines: Sequence[Mapping[str, Any]], twin: Mapping[str, Any], ends: Mapping[int, float]) -> float:
+    """When the twin's original is started the next time: its run has another number then."""
+    later = [line for line in lines if line["op"] == "fault" and line["kind"] in KILLS and line["at"] > twin["at"]]
+    starts = [ends[line["number"]] for line in later if twin["peers"][0] in line["peers"] and line["number"] in ends]
+    return min(starts, default=math.inf)

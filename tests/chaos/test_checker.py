@@ -313,6 +313,18 @@ def several_while_cut(case: Forgery) -> None:
     rendered_twice(case)
 
 
+def several_by_a_disowned_original(case: Forgery) -> None:
+    """It is cut off from when its copy came until its next start."""
+    twin = line("fault", at=7.0, began=0.5, kind="twin", number=1, peers=["p1"], slots=0, original_first=False)
+    again = line("fault", at=20.0, kind="kill", number=2, peers=["p1"], slots=0)
+    case.lines = [twin, line("over", at=2.0, kind="twin", number=1), *case.lines]
+    rendered_twice(case)
+    for event in case.lines:
+        if event["op"] == "event" and event["name"] == "frame_committed" and event["at"] == 9.0:
+            event["at"] = 19.0
+    case.lines += [again, line("over", at=21.0, kind="kill", number=2)]
+
+
 def overruled_while_cut(case: Forgery) -> None:
     case.lines.insert(0, line("fault", at=0.5, kind="partition", number=1, peers=["p0"]))
     stayed_paused(case)
@@ -341,6 +353,7 @@ def what_a_full_disk_makes_one_say(case: Forgery) -> None:
 ALLOWED = [
     one_rerender,
     several_while_cut,
+    several_by_a_disowned_original,
     overruled_while_cut,
     asked_for_again,
     cancel_without_an_answer,
