@@ -86,6 +86,7 @@ _OPTIONS: Final = (
     _Option("label", "KEY=VALUE", "a label of this peer (repeat)", repeat=True),
     _Option("preset", "lan|wan|local", "timing of failure detection (default lan)"),
     _Option("replicas", "N", "peers that keep each job's state (default 3)"),
+    _Option("audit_share", "SHARE", "share of the frames that another peer renders once more, to compare (default 0.02)"),
     _Option("scene", "FILE", "default scene for the simple endpoints", env="BLEND_FILE_PATH"),
     _Option("http", "tls|plain", "what the user port speaks (default: tls with a mesh key, else plain)"),
     _Option("new_admin_key", "", "make another admin key at this start, where the old ones are lost", switch=True),

@@ -21,6 +21,7 @@ from peer.adminkey import ensure_admin_key
 from peer.bell import Bell
 from peer.checks import Probes
 from peer.checktargets import CheckTargets
+from peer.comparing import Comparer
 from peer.config import describe, inherited_environment
 from peer.confinement import confine
 from peer.delivery import Delivery
@@ -45,6 +46,7 @@ from peer.net.sockets import bind_stream
 from peer.outputs.opening import open_roots
 from peer.registry import EngineRegistry
 from peer.render.find import find_renderers
+from peer.render.kernel import cpu_kernel
 from peer.render.plugins import Surroundings, load_plugins
 from peer.renderers import RendererWatch
 from peer.scene import DefaultScene
@@ -187,9 +189,9 @@ class Daemon:
         delivery = Delivery(open_roots(settings.output_roots, store.blobs, self._confined.judge, store.work_dir), engine.tell)
         hands = PeerHands(
             datagrams=datagrams, streams=client, fetcher=fetcher, blobs=store.blobs, workshop=workshop, probes=probes,
-            keys=keys, delivery=delivery, log=log,
-            metrics=NoticeMetrics(self._metrics), tell=engine.tell, store_changed=lambda error: _store_changed(checks, error),
-            wall_ms=lambda: clock().wall_ms, noticed=self._noticed,
+            comparer=Comparer(judge=self._confined.verifier, blobs=store.blobs, folder=store.work_dir, tell=engine.tell),
+            keys=keys, delivery=delivery, log=log, metrics=NoticeMetrics(self._metrics), tell=engine.tell,
+            store_changed=lambda error: _store_changed(checks, error), wall_ms=lambda: clock().wall_ms, noticed=self._noticed,
         )  # fmt: skip
         stack.push_async_callback(hands.close)
         stack.push_async_callback(delivery.close)
@@ -220,7 +222,7 @@ class Daemon:
         tape.options = NodeOptions(
             me=me, author=store.author_id, run_epoch=store.run_epoch, address=Address(host, door.address.port),
             mesh_port=mesh_port, nonce=secrets.token_bytes(8), token=tape.token, seed=secrets.randbits(64), card=card,
-            swim=PRESETS[settings.preset], replicas=settings.replicas,
+            swim=PRESETS[settings.preset], replicas=settings.replicas, audit_share=settings.audit_share,
             ring=keys.state if settings.mesh_key is not None else None,
         )  # fmt: skip
         return Node(tape.options, store.attic)
@@ -348,7 +350,7 @@ class Daemon:
             find=lambda: find_renderers(settings.renderer, options, Surroundings(settings.blender), self._plugins),
             workshop=parts.workshop, checks=parts.checks, tell=parts.engine.tell, on_notice=parts.hands.notice,
             is_idle=lambda: node.thief.free_slots == settings.slots, soon_s=limits.RENDERERS_SOON_S,
-            again_s=limits.RENDERERS_AGAIN_S, quiet_s=limits.ASK_TIMEOUT_S,
+            again_s=limits.RENDERERS_AGAIN_S, quiet_s=limits.ASK_TIMEOUT_S, kernel=cpu_kernel(),
         )  # fmt: skip
         parts.workshop.on_renderer_failed = watch.failed
         await watch.run()

@@ -24,6 +24,7 @@ from peer.tape import Tape
 from protocol import limits
 from protocol.effects import (
     BelieveSalt,
+    Compare,
     Deliver,
     Effect,
     FetchBlobs,
@@ -69,6 +70,7 @@ class Hands(Protocol):
     async def look(self, manifest: Manifest, settings: RenderSettings) -> Inspection: ...
     def stop(self, effect: StopTask) -> None: ...
     def check(self, effect: RunCheck) -> None: ...
+    def compare(self, effect: Compare) -> None: ...
     def use_keys(self, effect: UseKeys) -> None: ...
     def deliver(self, effect: Deliver) -> None: ...
     def notice(self, effect: Notice) -> None: ...
@@ -243,6 +245,8 @@ class Engine:
                 hands.verify(effect)
             case Inspect():
                 hands.inspect(effect)
+            case Compare():
+                hands.compare(effect)
             case StopTask():
                 hands.stop(effect)
             case RunCheck():

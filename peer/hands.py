@@ -15,6 +15,7 @@ from peer.workshop import Workshop
 from protocol import limits
 from protocol.effects import (
     BelieveSalt,
+    Compare,
     Deliver,
     FetchBlobs,
     Inspect,
@@ -78,6 +79,13 @@ class Probes(Protocol):
     def run(self, effect: RunCheck) -> None: ...
 
 
+class Comparisons(Protocol):
+    """See `peer.comparing.Comparer`."""
+
+    def compare(self, effect: Compare) -> None: ...
+    async def close(self) -> None: ...
+
+
 class Keys(Protocol):
     """See `peer.keyturn.KeyTurner`."""
 
@@ -89,7 +97,8 @@ class PeerHands:
 
     def __init__(
         self, *, datagrams: Datagrams, streams: Streams, fetcher: ManyFetcher, blobs: Blobs, workshop: Workshop,
-        probes: Probes, keys: Keys, delivery: Deliveries, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
+        probes: Probes, comparer: Comparisons,
+        keys: Keys, delivery: Deliveries, log: EventLog, metrics: NoticeMetrics, tell: Callable[[Event], None],
         store_changed: Callable[[Exception | None], None], wall_ms: Callable[[], int],
         noticed: Callable[[Notice], None] = lambda _: None,
     ) -> None:  # fmt: skip
@@ -99,6 +108,7 @@ class PeerHands:
         self._blobs = blobs
         self._workshop = workshop
         self._probes = probes
+        self._comparer = comparer
         self._keys = keys
         self._delivery = delivery
         self._log = log
@@ -140,6 +150,9 @@ class PeerHands:
 
     def check(self, effect: RunCheck) -> None:
         self._probes.run(effect)
+
+    def compare(self, effect: Compare) -> None:
+        self._comparer.compare(effect)
 
     def use_keys(self, effect: UseKeys) -> None:
         self._keys.turn(effect)
@@ -206,7 +219,8 @@ class PeerHands:
                 _ = group.create_task(one(digest))
 
     async def close(self) -> None:
-        """Stop what is being fetched; the engine is gone already."""
+        """Stop what is being fetched or compared; the engine is gone already."""
+        await self._comparer.close()
         for task in list(self._fetches):
             task.cancel()
         await asyncio.gather(*self._fetches, return_exceptions=True)

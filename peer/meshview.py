@@ -21,6 +21,7 @@ from protocol.events import (
     KeysAsked,
     LocateAsked,
     PingAsked,
+    ReadmitAsked,
     SubmitAsked,
     UndrainAsked,
 )
@@ -97,6 +98,9 @@ class EngineMesh:
 
     async def undrain(self) -> None:
         self._engine.tell(UndrainAsked())
+
+    async def readmit(self, peer: PeerId) -> None:
+        await self._engine.ask(lambda request: ReadmitAsked(request, peer))
 
     async def ping(self, peer: PeerId) -> Pinged:
         answer = await self._engine.ask(lambda request: PingAsked(request, peer), timeout_s=4 * limits.PING_S)

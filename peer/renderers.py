@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from peer.ports import Renderer
 from peer.render.find import Found
@@ -28,13 +29,15 @@ class RendererWatch:
     def __init__(
         self, *, find: Callable[[], Awaitable[Found]], workshop: Workshop, checks: SelfChecks,
         tell: Callable[[RenderersFound], None], on_notice: Callable[[Notice], None], is_idle: Callable[[], bool],
-        soon_s: float, again_s: float, quiet_s: float,
+        soon_s: float, again_s: float, quiet_s: float, kernel: str = "",
     ) -> None:  # fmt: skip
         """`find` starts every renderer anew; `is_idle` says whether this peer holds no frames of anybody.
 
-        Two looks are `soon_s` apart at least and `again_s` at most; a question for work is under way for `quiet_s` at most."""
+        Two looks are `soon_s` apart at least and `again_s` at most; a question for work is under way for `quiet_s` at most.
+        `kernel` is the processor's level, which stands in what is told."""
         self._find, self._workshop, self._checks = find, workshop, checks
         self._tell, self._on_notice, self._is_idle = tell, on_notice, is_idle
+        self._kernel = kernel
         self._soon_s, self._again_s, self._quiet_s = soon_s, again_s, quiet_s
         self._used: dict[str, Offer] = {}
         self._told: tuple[tuple[Capabilities, ...], tuple[str, ...], tuple[str, ...]] | None = None
@@ -115,6 +118,7 @@ class RendererWatch:
         self._checks.renderers = tuple(shown(one) for one in able)
         self._checks.reasons = missing
         self._checks.soon()
+        able = tuple(replace(one, kernel=self._kernel) for one in able)
         self._tell(RenderersFound(able, (*missing, *absent)))
         fields = {"found": list(self._checks.renderers), "missing": [*missing, *absent]}
         self._on_notice(Notice("renderers_found", "info" if able else "warning", fields=fields))

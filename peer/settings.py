@@ -67,6 +67,16 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _share(value: object) -> float:
+    try:
+        share = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        share = None
+    if share is None or not 0 <= share <= 1:
+        raise ValueError(f"{str(value)[:80]!r} is not a share from 0 to 1; write for example 0.02")
+    return share
+
+
 def _bytes(value: object) -> int:
     match = _SIZE.match(str(value).strip()) if isinstance(value, int | str) and not isinstance(value, bool) else None
     if match is None:
@@ -167,6 +177,7 @@ class Settings(BaseModel):
     label: Choice = ()
     preset: Literal["lan", "wan", "local"] = "lan"
     replicas: Annotated[int, _int(1, limits.REPLICAS_MAX)] = 3
+    audit_share: Annotated[float, BeforeValidator(_share)] = limits.AUDIT_SHARE
     scene: Annotated[Path, BeforeValidator(_path)] | None = None
     http: Literal["tls", "plain"] | None = None
     new_admin_key: Annotated[bool, BeforeValidator(_switch)] = False

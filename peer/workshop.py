@@ -294,20 +294,25 @@ class Workshop:
         if found is None:
             result = _failed(Failure("infrastructure", "its files are gone"))
         else:
-            result = await self._accept(effect.job, *found)
+            result = await self._accept(effect.job if effect.keep else None, *found)
             await _remove(found[1])
         self._ends(effect.task)
         self._tell(FrameVerified(effect.task, result))
 
-    async def _accept(self, job: JobId, rendered: Rendered, folder: Path) -> FrameResult:
-        """The frame's result: its outputs taken in, or why not. One pinning, and so one fsync, for all of them and the log."""
+    async def _accept(self, job: JobId | None, rendered: Rendered, folder: Path) -> FrameResult:
+        """The frame's result: its outputs taken in, or why not. One pinning, and so one fsync, for all of them and the log.
+
+        Without a job they lie in the cache, and no log is kept."""
         seconds, device = rendered.seconds, rendered.device
         try:
             outputs = await self._take_in(rendered)
         except RenderFailed as error:
-            return _failed(error.failure, seconds, *await self._keep_log(job, error.log or rendered.log))
+            log = (None, 0) if job is None else await self._keep_log(job, error.log or rendered.log)
+            return _failed(error.failure, seconds, *log)
         except Exception as error:
             return _failed(_failure(error), seconds)
+        if job is None:
+            return FrameResult(outputs, None, seconds, device)
         log = await self._adopt_log(rendered.log)
         try:
             await self._blobs.pin(job, [*(output.digest for output in outputs), *([log[0]] if log[0] else [])])

@@ -15,6 +15,7 @@ _REASONS_MAX: Final = 16
 _NAME_CHARS_MAX: Final = 128
 _OUTPUT_CHARS_MAX: Final = 4_096
 CheckStatus = Literal["passing", "warning", "critical"]
+DISTRUST: Final = "pixels"  # the check that others hold against a peer whose frames were wrong
 CHECK_STATUSES: Final[tuple[CheckStatus, ...]] = ("passing", "warning", "critical")
 
 
@@ -51,11 +52,16 @@ class PeerCard:
         """Whether a check forbids taking work."""
         return any(check.status == "critical" for check in self.checks)
 
+    @property
+    def distrusted(self) -> bool:
+        """Whether frames of this peer were found to be wrong: what it delivers is not taken."""
+        return any(check.name == DISTRUST for check in self.checks)
+
 
 def capabilities_to_row(capabilities: Capabilities) -> list[Any]:
     """A plain list of the fields in order."""
     c = capabilities
-    return [c.renderer, c.version, c.build, c.home, list(c.engines), list(c.devices), c.oidn, c.sandbox]
+    return [c.renderer, c.version, c.build, c.home, list(c.engines), list(c.devices), c.oidn, c.sandbox, c.kernel]
 
 
 def capabilities_from_row(row: object) -> Capabilities:
@@ -64,7 +70,7 @@ def capabilities_from_row(row: object) -> Capabilities:
     return Capabilities(
         renderer=r.text(64), version=r.text(64), build=r.text(128), home=r.text(64),
         engines=r.texts(32, 64), devices=r.texts(32, 128), oidn=r.flag(),
-        sandbox=r.text(64) if r.more else "none",
+        sandbox=r.text(64) if r.more else "none", kernel=r.text(64) if r.more else "",
     )  # fmt: skip
 
 

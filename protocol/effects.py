@@ -2,8 +2,8 @@
 
 What follows a `Persist` and says something to others (`Reply`, `SendStream`, `Deliver`) waits until it is durable;
 `SendDatagram` and membership's `SendStream` (`urgent`) never wait.
-Effects that start work (`Render`, `Verify`, `Inspect`, `FetchBlobs`, `RunCheck`, `Deliver`, `UseKeys`) come back as exactly one
-event each.
+Effects that start work (`Render`, `Verify`, `Inspect`, `Compare`, `FetchBlobs`, `RunCheck`, `Deliver`, `UseKeys`) come back as
+exactly one event each.
 """
 
 from __future__ import annotations
@@ -117,6 +117,18 @@ class Verify:
 
     task: TaskId
     job: JobId
+    keep: bool = True  # protect them on behalf of the job; else they lie in the cache
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """Decode pairs of pictures whose blobs are here, and compare their samples. Back: `Compared`.
+
+    They agree when of the samples at most the share `outliers` is off by more than a step of 8 bits."""
+
+    ticket: Ticket
+    pairs: tuple[tuple[Digest, Digest], ...]
+    outliers: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +209,7 @@ Effect = (
     | UnpinJob
     | Render
     | Verify
+    | Compare
     | StopTask
     | Inspect
     | RunCheck

@@ -202,6 +202,23 @@ class FrameVerified:
 
 
 @dataclass(frozen=True, slots=True)
+class Compared:
+    """A Compare has ended. `agree` None: it could not be done, and `text` says why; else `text` says how far apart they are."""
+
+    ticket: Ticket
+    agree: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadmitAsked:
+    """A client says that a peer whose frames were wrong may render again. Back: Reply with True, durable, or a refusal."""
+
+    request: RequestId
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class InspectEnded:
     """An Inspect has ended."""
 
@@ -313,6 +330,8 @@ Event = (
     | FrameRendered
     | FrameProgressed
     | FrameVerified
+    | Compared
+    | ReadmitAsked
     | InspectEnded
     | BlobsEnded
     | RenderersFound

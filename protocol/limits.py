@@ -404,3 +404,16 @@ STORE_REQUEST_S: Final = 900  # one file is one request
 STORE_RACES_MAX: Final = 4
 DELIVERY_RETRY_S: Final = 2.0
 DELIVERY_RETRY_S_MAX: Final = 60.0
+
+# sampled verification
+
+AUDIT_SHARE: Final = 0.02  # of the committed frames, how many are rendered once more by another peer
+AUDITS_AT_ONCE_MAX: Final = 8
+AUDIT_WITNESSES_MAX: Final = 6  # peers that are asked about one frame, those who cannot tell among them
+AUDIT_JOBS_KEPT: Final = 256
+AUDIT_PATIENCE_S: Final = 120.0  # so long, and so many times the frame's own seconds, may a witness take
+AUDIT_PATIENCE_FRAMES: Final = 20
+AUDIT_PATIENCE_S_MAX: Final = 6 * 3_600.0
+FAVOURS_MAX: Final = 4
+VERDICTS_MAX: Final = 64
+COMPARE_STEP: Final = 1.5 / 255  # samples that are further apart than this are different

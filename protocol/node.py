@@ -12,6 +12,9 @@ from random import Random
 
 from protocol import limits
 from protocol.access.access import Access
+from protocol.audit.auditor import Auditor
+from protocol.audit.verdicts import Verdicts
+from protocol.audit.witness import Witness
 from protocol.cards import PeerCard
 from protocol.catalog.board import Board
 from protocol.catalog.catalog import Catalog
@@ -60,6 +63,7 @@ class NodeOptions:
     swim: SwimOptions
     replicas: int = limits.REPLICAS_DEFAULT
     ring: RingState | None = None
+    audit_share: float = 0.0  # of the committed frames, how many are rendered once more to compare
 
 
 class Node:
@@ -93,9 +97,13 @@ class Node:
         self.keyring = Keyring(me=o.me, state=o.ring, random=Random(o.seed ^ 0x4E195))
         self.healing = Healing(me=o.me, folds=self.ledger.folds)
         self.delivery = Delivery(me=o.me, run_epoch=o.run_epoch, roots=o.card.roots)
+        self.verdicts = Verdicts(me=o.me)
+        self.auditor = Auditor(me=o.me, run_epoch=o.run_epoch, share=o.audit_share, random=Random(o.seed ^ 0xA0D17))
+        self.witness = Witness(me=o.me, slots=o.card.slots_total, run_epoch=o.run_epoch)
         self._machines: Sequence[Machine[Event | Signal, Output]] = (
             self.swim, self.catalog, self.roster, self.board, self.inquiries, self.ledger, self.dispatcher, self.thief,
-            self.access, self.health, self.directory, self.keyring, self.delivery, self.healing,
+            self.access, self.health, self.directory, self.keyring, self.delivery, self.healing, self.verdicts, self.auditor,
+            self.witness,
         )  # fmt: skip
 
     # the machine

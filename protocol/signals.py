@@ -113,6 +113,7 @@ class WorkOpened:
     Restated whole whenever it changes. `frames` None: the scene must be inspected first. `steps` has a byte for each
     frame (a `FrameStep`: PENDING, DONE or FAILED); `failures` are (frame, the peers that failed it and in which attempts) of
     the wanted generation; `generations` (frame, generation) only where it is not 0. `open_` False: hand nothing out now.
+    `engine`: what the scene renders with. `comparable` False: two renders of a frame may differ with nothing wrong in either.
     `resumed`: another owner or another run has handed it out before; workers are given time to say what they have in flight.
     """
 
@@ -133,6 +134,8 @@ class WorkOpened:
     failures: tuple[tuple[int, tuple[tuple[PeerId, AttemptId], ...]], ...]
     generations: tuple[tuple[int, int], ...]
     resumed: bool = False
+    engine: str = ""
+    comparable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,27 @@ class DeliveryWaits:
     reasons: tuple[Reason, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class PeerRefuted:
+    """The auditor to the verdicts: two of three renders of a frame agree, and this peer's is the third."""
+
+    peer: PeerId
+    job: JobId
+    frame: int
+    voters: tuple[PeerId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrustChanged:
+    """The verdicts to everybody: what speaks against a peer's frames; `reason` empty: nothing any more.
+
+    `job`: in which it was found out; None where that was in an earlier run."""
+
+    peer: PeerId
+    reason: str
+    job: JobId | None
+
+
 Signal = (
     MemberChanged
     | MemberForgotten
@@ -237,4 +261,6 @@ Signal = (
     | FramesDelivered
     | DeliverySwept
     | DeliveryWaits
+    | PeerRefuted
+    | TrustChanged
 )

@@ -34,6 +34,7 @@ VERBS: Final[Mapping[str, str]] = {
     "peer": "peers:peer",
     "drain": "peers:drain",
     "undrain": "peers:undrain",
+    "readmit": "peers:readmit",
     "ping": "ping:ping",
     "events": "events:events",
     "whoami": "whoami:whoami",

@@ -41,6 +41,12 @@ def _output(row: Item) -> str:
     return f" ({output[:80]})" if output else ""
 
 
+def _remedy(peer: Item, check: Item) -> str:
+    """What to do about a check whose name does not say it."""
+    name = text_of(peer, "name") or short(text_of(peer, "id"))
+    return f"; once it renders rightly: peerctl readmit {name}" if text_of(check, "name") == "pixels" else ""
+
+
 def _rows(value: Any, key: str) -> list[Item]:
     """The rows of a list, of an object's `key`, or of an object of name -> row (or name -> status)."""
     if isinstance(value, dict) and isinstance(value.get(key), list):
@@ -79,7 +85,7 @@ def idle_because(peer: Item) -> list[str]:
     if is_draining(peer):
         found.append(f"it drains; give it work again: peerctl undrain {text_of(peer, 'name') or short(text_of(peer, 'id'))}")
     critical = [row for row in _rows(peer.get("checks"), "checks") if text_of(row, "status") == "critical"]
-    found += [f"check {text_of(row, 'name')} is critical{_output(row)}" for row in critical]
+    found += [f"check {text_of(row, 'name')} is critical{_output(row)}{_remedy(peer, row)}" for row in critical]
     slots = peer.get("slots")
     if isinstance(slots, dict) and count(slots, "total") == 0:
         found.append("it has no slots; start it with --slots 1 or more")

@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -49,7 +50,8 @@ class NullRenderer:
 
     async def probe(self) -> Capabilities:
         """See `Renderer.probe`; it is always there."""
-        return Capabilities(renderer=self.name, version=_VERSION, build="null", home="null", engines=("NULL",))
+        build = f"pillow {version('pillow')}"  # which draws the letters
+        return Capabilities(renderer=self.name, version=_VERSION, build=build, home="null", engines=("NULL",))
 
     async def inspect(self, tree: Path, main: str, settings: RenderSettings) -> Inspection:
         """See `Renderer.inspect`: no file is read; wrong settings are the scene's error."""

@@ -87,6 +87,24 @@ class ChildVerifier:
         finally:
             self._idle.put_nowait(child)
 
+    async def compare(self, one: Path, other: Path, outliers: float) -> tuple[bool, str]:
+        """See `peer.comparing.Judge`."""
+        request = {"path": str(one), "other": str(other), "outliers": outliers}
+        child = await self._idle.get()
+        try:
+            async with asyncio.timeout(self._options.wall_s_max):
+                answer = await child.ask(request)
+        except TimeoutError:
+            raise _failed("infrastructure", f"takes longer than {self._options.wall_s_max:g} s to compare") from None
+        except _Died as death:
+            raise _failed("infrastructure", f"the decoder died of it ({death})") from None
+        finally:
+            self._idle.put_nowait(child)
+        agree, farthest, apart = answer.get("agree"), answer.get("farthest"), answer.get("apart")
+        if type(agree) is not bool or type(farthest) is not float or type(apart) is not float:
+            raise _failed("infrastructure", str(answer.get("fault", "the decoder's answer is not one of ours")))
+        return agree, "of different make" if farthest < 0 else f"at most {farthest:.3g} apart, {apart:.3g} of the samples visibly"
+
     async def close(self) -> None:
         """End every child and wait until it is gone."""
         for child in self._children:

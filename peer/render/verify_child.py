@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import stat
 import sys
@@ -52,6 +53,7 @@ FORMATS: Final = {
 
 _UNSIGNED: Final = frozenset({"targa"})
 _ROWS_PER_BLOCK: Final = 32
+_STEP: Final = limits.COMPARE_STEP
 _OPEN_FILES_MAX: Final = 64
 _NICENESS: Final = 5
 _STARTED, _BROKEN = 0, 3
@@ -106,6 +108,16 @@ class Found:
     parts: tuple[Part, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """What a comparison found: whether the images agree, their greatest difference (infinite: they are of different make), and
+    which share of the samples is more than a step apart."""
+
+    agree: bool
+    farthest: float
+    apart: float
+
+
 def pixel_hash(path: str | os.PathLike[str]) -> str:
     """The pixel hash of an image file, as the module's text defines it. Raises `Fault` when it does not decode fully."""
     return examine(path).pixel_hash
@@ -136,6 +148,44 @@ def examine(path: str | os.PathLike[str], expected: Expected = Expected()) -> Fo
     return Found(digest.hexdigest(), nans, kind, tuple(parts))
 
 
+def compare(one: str, other: str, outliers: float) -> Distance:
+    """How far apart the samples of two images are. Names of parts count, as they do in the pixel hash; raises `Fault`."""
+    pictures = [_open(name) for name in (one, other)]
+    try:
+        alike = True
+        farthest, apart, samples = 0.0, 0, 0
+        for index, (mine, theirs) in enumerate(itertools.zip_longest(*map(_parts, pictures))):
+            if mine is None or theirs is None or mine.header() != theirs.header():
+                alike = False
+                break
+            for part in (mine, theirs):
+                _check_size(part, Expected())
+            most, count, total = _apart(pictures, index, mine, theirs)
+            farthest, apart, samples = max(farthest, most), apart + count, samples + total
+    finally:
+        for picture in pictures:
+            picture.close()
+    agree = alike and samples > 0 and apart <= outliers * samples
+    return Distance(agree, farthest if alike else math.inf, apart / samples if samples else 1.0)
+
+
+def _apart(pictures: Sequence[Any], index: int, one: Part, other: Part) -> tuple[float, int, int]:
+    """The greatest difference of one part's samples, in units of a value or of the sample above one; how many are more than a
+    step apart, a lone NaN among them; how many there are."""
+    import numpy as np
+
+    rows = [
+        _rows(picture, index, part, 0, len(part.channels), "float") for picture, part in zip(pictures, (one, other), strict=True)
+    ]
+    farthest, apart, samples = 0.0, 0, 0
+    for mine, theirs in zip(*rows, strict=True):
+        same = (mine == theirs) | (np.isnan(mine) & np.isnan(theirs))
+        off = np.abs(mine - theirs) / np.maximum(np.maximum(np.abs(mine), np.abs(theirs)), 1.0)
+        off = np.where(same, 0.0, np.where(np.isfinite(off), off, 1.0))
+        farthest, apart, samples = max(farthest, float(off.max())), apart + int(np.count_nonzero(off > _STEP)), samples + off.size
+    return farthest, apart, samples
+
+
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until the input ends. A line that is too long or not ours ends the process: it is out of step."""
     while line := requests.readline(limits.VERIFY_LINE_BYTES_MAX):
@@ -147,6 +197,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    if "other" in request:
+        return _compared(request)
     expected = Expected(request["width"], request["height"], request["channels"], request["format"])
     try:
         found = examine(request["path"], expected)
@@ -157,6 +209,17 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # a decoder's exception is a fault of the file; the process itself is still in step
         return {"id": request["id"], "fault": _short(f"cannot be decoded: {type(error).__name__}: {error}")}
     return {"id": request["id"], "pixel_hash": found.pixel_hash, "nans": found.nans}
+
+
+def _compared(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = compare(request["path"], request["other"], request["outliers"])
+    except MemoryError:
+        return {"id": request["id"], "fault": "needs more memory to decode than an image may"}
+    except Exception as error:  # these files were verified: whatever it is, nothing follows from it
+        return {"id": request["id"], "fault": _short(f"cannot be compared: {type(error).__name__}: {error}")}
+    farthest = found.farthest if math.isfinite(found.farthest) else -1.0
+    return {"id": request["id"], "agree": found.agree, "farthest": farthest, "apart": found.apart}
 
 
 def _decoder(reported: str) -> str:

@@ -46,6 +46,7 @@ class Metrics:
         self.frames_ended = self._counter("frames_ended", "Attempts at frames that ended on this peer", "result")
         self.render_seconds = self._histogram("render_seconds", "One frame inside the renderer", RENDER_SECONDS, "renderer")
         self.queue_depth = self._gauge("queue_depth", "Frames owned here that wait for a peer")
+        self.audits = self._counter("audits", "Finished frames that another peer rendered once more, by outcome", "result")
         self.duplicates = self._counter("duplicate_results", "Frames that were rendered more than once")
 
     def _sharing(self) -> None:
@@ -55,6 +56,7 @@ class Metrics:
         self.takeovers = self._counter("takeovers", "Jobs whose ownership this peer took over")
 
     def _mesh(self) -> None:
+        self.distrusted = self._gauge("peers_distrusted", "Peers whose frames were found to be wrong")
         self.members = self._gauge("members", "Peers as this one sees them", "state")
         self.gossip_bytes = self._counter("gossip_bytes", "Bytes of membership datagrams", "direction")
         self.datagrams_dropped = self._counter("datagrams_dropped", "Datagrams that were not taken", "reason")

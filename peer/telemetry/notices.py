@@ -31,6 +31,12 @@ class NoticeMetrics:
                 m.frames_ended.labels(result="lost").inc()
             case "duplicate_result":
                 m.duplicates.inc()
+            case "audit_agreed" | "audit_refuted" | "audit_undecided":
+                m.audits.labels(result=notice.event.removeprefix("audit_")).inc()
+            case "peer_distrusted":
+                m.distrusted.inc()
+            case "peer_trusted":
+                m.distrusted.dec()
             case "frames_leased" | "inspection_leased":
                 m.steals.labels(result="granted").inc()
             case "lease_expired":

@@ -51,6 +51,15 @@ async def undrain_peer(request: web.Request) -> web.StreamResponse:
     return await _steer(request, drain=False)
 
 
+async def readmit_peer(request: web.Request) -> web.StreamResponse:
+    """Trust its frames again; on that peer itself a conflict."""
+    site = site_of(request)
+    view = find_peer(site, request.match_info["peer"])
+    validated(Nothing, await read_object(request, empty=True))
+    await site.mesh.readmit(view.id)
+    return as_json(peer_json(find_peer(site, view.id)))
+
+
 async def _steer(request: web.Request, *, drain: bool) -> web.StreamResponse:
     site = site_of(request)
     view = find_peer(site, request.match_info["peer"])

@@ -220,6 +220,15 @@ _MESH: Final = (
     Route("POST", "/api/v1/peers/{peer}/undrain", peers.undrain_peer, "operator", "Take work again.", _PEER, body=jobs.Nothing),
     Route(
         "POST",
+        "/api/v1/peers/{peer}/readmit",
+        peers.readmit_peer,
+        "operator",
+        "Trust the frames of a peer again that was out because they had wrong pixels.",
+        _PEER,
+        body=jobs.Nothing,
+    ),
+    Route(
+        "POST",
         "/api/v1/peers/{peer}/ping",
         peers.ping_peer,
         "operator",

@@ -8,13 +8,23 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from protocol.cards import CARD_KEY, Check, PeerCard, card_from_bytes, card_to_bytes
+from protocol.cards import CARD_KEY, DISTRUST, Check, PeerCard, card_from_bytes, card_to_bytes
 from protocol.effects import Effect
 from protocol.errors import Malformed
 from protocol.events import DrainAsked, Event, HealthChanged, RenderersFound, UndrainAsked
 from protocol.ids import Address, PeerId
 from protocol.kernel import Now
-from protocol.signals import CatalogChanged, MemberChanged, MemberForgotten, MemberState, PeerChanged, Publish, Signal, SlotsUsed
+from protocol.signals import (
+    CatalogChanged,
+    MemberChanged,
+    MemberForgotten,
+    MemberState,
+    PeerChanged,
+    Publish,
+    Signal,
+    SlotsUsed,
+    TrustChanged,
+)
 from protocol.views import PeerView
 
 Output = Effect | Signal
@@ -38,6 +48,7 @@ class Roster:
         self.card = card
         self._peers: dict[PeerId, _Known] = {me: _Known("alive", run_epoch, address, mesh_port, card)}
         self._cards: dict[PeerId, PeerCard] = {}
+        self._distrusted: dict[PeerId, str] = {}  # and why
         self._publish_at: float | None = None
         self._dirty = False
 
@@ -62,7 +73,7 @@ class Roster:
     def card_of(self, peer: PeerId) -> PeerCard | None:
         """What a peer says of itself."""
         known = self._peers.get(peer)
-        return None if known is None else known.card
+        return None if known is None else self._seen(peer, known)
 
     def views(self, rtt_ms: dict[PeerId, float | None]) -> list[PeerView]:
         """Every peer, by name and then id."""
@@ -70,14 +81,15 @@ class Roster:
         return sorted(rows, key=lambda row: (row.name, row.id))
 
     def _view(self, peer: PeerId, known: _Known, rtt_ms: float | None) -> PeerView:
-        card = known.card or PeerCard(name=peer[:8])
+        card = self._seen(peer, known) or PeerCard(name=peer[:8])
         return PeerView(
             id=peer, name=card.name, state=known.state, address=card.url,
             slots_total=card.slots_total, slots_free=card.slots_free if known.state in ("alive", "suspect") else 0,
             labels=dict(card.labels),
             capabilities=tuple(
                 {"renderer": c.renderer, "version": c.version, "build": c.build, "home": c.home,
-                 "engines": list(c.engines), "devices": list(c.devices), "oidn": c.oidn, "sandbox": c.sandbox}
+                 "engines": list(c.engines), "devices": list(c.devices), "oidn": c.oidn, "sandbox": c.sandbox,
+                 "kernel": c.kernel}
                 for c in card.capabilities
             ),
             checks=tuple({"name": c.name, "status": c.status, "output": c.output} for c in card.checks),
@@ -102,6 +114,8 @@ class Roster:
                 return []
             case CatalogChanged(writer, key, value) if key == CARD_KEY and writer != self._me:
                 return self._heard_card(writer, value)
+            case TrustChanged(peer, reason, _):
+                return self._trust(peer, reason)
             case SlotsUsed(free):
                 return self._slots(free, now)
             case RenderersFound(capabilities, reasons):
@@ -172,4 +186,18 @@ class Roster:
 
     def _changed(self, peer: PeerId) -> PeerChanged:
         known = self._peers[peer]
-        return PeerChanged(peer, known.state, known.run_epoch, known.address.host, known.card)
+        return PeerChanged(peer, known.state, known.run_epoch, known.address.host, self._seen(peer, known))
+
+    def _trust(self, peer: PeerId, reason: str) -> list[Output]:
+        if reason:
+            self._distrusted[peer] = reason
+        else:
+            self._distrusted.pop(peer, None)
+        return [self._changed(peer)] if peer in self._peers else []
+
+    def _seen(self, peer: PeerId, known: _Known) -> PeerCard | None:
+        """What a peer says of itself, with what others hold against it: a check that it cannot take away."""
+        reason, card = self._distrusted.get(peer), known.card
+        if reason is None or card is None:
+            return card
+        return replace(card, checks=(*card.checks, Check(DISTRUST, "critical", reason)))

@@ -89,7 +89,8 @@ class Inspection:
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What one renderer on one peer can do, found by trying it. `version` is major.minor.patch; `sandbox` the level at which
-    scenes are confined (see `protocol.jobs.sandboxes`; any other word means none)."""
+    scenes are confined (see `protocol.jobs.sandboxes`; any other word means none); `kernel` the processor's level, which decides
+    the last bits of a picture."""
 
     renderer: str
     version: str
@@ -99,3 +100,4 @@ class Capabilities:
     devices: tuple[str, ...] = ("cpu",)
     oidn: bool = False
     sandbox: str = "none"
+    kernel: str = ""

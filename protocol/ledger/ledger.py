@@ -38,6 +38,7 @@ from protocol.signals import (
     Send,
     Signal,
     SummaryChanged,
+    TrustChanged,
     WorkClosed,
     WorkProgress,
 )
@@ -88,6 +89,8 @@ class Ledger(Ownership):
                 return self._progress(event, now)
             case FrameCommitted():
                 return self._commit_frame(event, now)
+            case TrustChanged(peer, reason, job) if reason:
+                return self._distrusted(peer, job, now)
             case SceneInspected(job, attempt, peer, inspection):
                 return self._record_inspection(job, attempt, peer, inspection, now)
             case FramesDelivered() | DeliverySwept() | DeliveryWaits():

@@ -13,6 +13,8 @@ from protocol.ledger.lifecycle import wants_frames
 from protocol.signals import WorkOpened
 from protocol.views import JobView
 
+VARYING = ("not_comparable", "unbaked_simulation")  # what inspection finds where each render is another picture
+
 
 def submission_refusal(job: JobId, known: JobId | None, *, deleted: bool) -> Conflict | None:
     """Why a submission cannot become `job`; `known` is the job that its Idempotency-Key was used for."""
@@ -47,8 +49,18 @@ def work_opened(fold: JobFold, holders: tuple[PeerId, ...], *, resumed: bool = F
         priority=fold.priority, submitter=accepted.submitter, submitted_ms=accepted.wall_ms, only_on=accepted.only_on,
         blender=_major_minor(fold), open_=(fold.inspected is None and not fold.paused) or wants_frames(fold),
         frames=frames, steps=_steps(fold), failures=tuple((frame, ends) for frame, ends in failures.items() if ends),
-        generations=tuple(generations), resumed=resumed,
+        generations=tuple(generations), resumed=resumed, engine=_engine(fold), comparable=_comparable(fold),
     )  # fmt: skip
+
+
+def _engine(fold: JobFold) -> str:
+    assert fold.spec is not None
+    return fold.spec.engine or ("" if fold.inspection is None else fold.inspection.engine)
+
+
+def _comparable(fold: JobFold) -> bool:
+    """Not where a time limit, a stamp or a simulation makes every render another picture (see the driver's inspection)."""
+    return fold.inspection is None or all(warning.code not in VARYING for warning in fold.inspection.warnings)
 
 
 def _steps(fold: JobFold) -> bytes:

@@ -26,6 +26,7 @@ from protocol.ledger.overview import view
 from protocol.ledger.promises import break_all, copies_of, keep, owner_elsewhere
 from protocol.ledger.publishing import publication
 from protocol.ledger.recovery import Recovery
+from protocol.ledger.refuted import anew, doubtful_notice, made_by
 from protocol.ledger.replicas import Replicas
 from protocol.ledger.succession import (
     Succession,
@@ -187,6 +188,23 @@ class Ownership:
         outputs = self._append(held, [*again], now)
         notice = Notice("frames_lost", "warning", held.fold.job, {"frames": frames[: limits.SUMMARY_RANGES_CHARS_MAX]})
         return [*outputs, notice, *self._after_change(held, now)]
+
+    def _distrusted(self, peer: PeerId, found_in: JobId | None, now: Now) -> list[Output]:
+        """What a peer has rendered is wanted again wherever a job goes on, and where it was found out."""
+        outputs: list[Output] = []
+        for held in list(self._jobs.values()):
+            fold = held.fold
+            frames = made_by(fold, peer) if held.owner == self._me and not (held.is_quiet or fold.cancelled) else []
+            if not frames:
+                continue
+            if fold.is_closed and fold.job != found_in:
+                outputs.extend([doubtful_notice(fold.job, peer, frames)] if found_in is not None else [])
+                continue
+            outputs.extend(self._append(held, [*anew(fold, frames, now)], now))
+            fields = {"peer": peer, "frames": len(frames)}
+            outputs.append(Notice("frames_refuted", "warning", fold.job, fields))
+            outputs.extend(self._after_change(held, now))
+        return outputs
 
     def _bytes_lost(self, digest: Digest) -> list[Output]:
         """A blob here is damaged: whoever counts on this copy hears that it is not whole."""

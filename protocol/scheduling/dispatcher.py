@@ -18,7 +18,7 @@ from protocol.jobs.steps import FrameStep
 from protocol.kernel import Now
 from protocol.scheduling.batches import batch_size
 from protocol.scheduling.holdings import Holdings, Landing, LeaseHeld
-from protocol.scheduling.leasing import lease_notice, lease_of, ranked
+from protocol.scheduling.leasing import lease_notice, lease_of, lost_notice, ranked
 from protocol.scheduling.matching import fitting, unmet
 from protocol.scheduling.outlook import eta_s, why_waiting
 from protocol.signals import (
@@ -121,15 +121,11 @@ class Dispatcher:
                 return self._peer(event, now)
             case MemberForgotten(peer):
                 self._peers.pop(peer, None)
-                return []
             case DrainAsked(leave):
                 self._leaving = self._leaving or leave
-                return []
             case UndrainAsked():
                 self._leaving = False
-                return []
-            case _:
-                return []
+        return []
 
     def on_deadline(self, now: Now) -> list[Output]:
         """Take back what silent peers hold; wake idle peers again while work waits."""
@@ -270,6 +266,10 @@ class Dispatcher:
         self._counter += 1
         return AttemptId(book.work.fence.epoch, self._me, self._counter)
 
+    def _distrusts(self, peer: PeerId) -> bool:
+        known = self._peers.get(peer)
+        return known is not None and known.card is not None and known.card.distrusted
+
     def _total_speed(self, book: Holdings) -> float:
         """Frames per second of all slots that can render this job."""
         cards = self._cards()
@@ -291,6 +291,9 @@ class Dispatcher:
         at = book.position(report.frame)
         if at is None or report.generation < book.generation(report.frame):
             return done
+        if self._distrusts(sender):
+            book.drop_lease_of(report)
+            return [*self._tell(book, now), *done, *self._wake(book)]
         if book.step(at) is FrameStep.DONE:
             book.drop_frame(report.frame)
             fields = {"frame": report.frame, "by": sender}
@@ -312,11 +315,9 @@ class Dispatcher:
         assert failure is not None
         at = book.position(report.frame)
         assert at is not None
-        if book.leased.get(report.frame) == report.lease:
-            book.give_back(report.frame)
+        book.drop_lease_of(report)
         if failure.kind == "infrastructure":
-            fields = {"frame": report.frame, "by": sender, "reason": failure.reason}
-            return [Notice("attempt_lost", "warning", report.job, fields)]
+            return [lost_notice(report, sender, failure.reason)]
         if book.step(at) in (FrameStep.FAILED, FrameStep.LANDING) or book.has_failed(report.frame, report.attempt):
             return []
         book.failures.setdefault(report.frame, []).append((sender, report.attempt))
@@ -345,14 +346,13 @@ class Dispatcher:
         if landing is None:
             return []  # overtaken: the frame was settled in another way
         report, sender = landing.report, landing.peer
+        error = error or ("its peer is not trusted any more" if self._distrusts(sender) else "")
         if report.generation < book.generation(report.frame):  # wanted anew while it landed
             book.settle(report.frame, "return")
             return [*self._tell(book, now), Send(sender, Reported(report.job, report.attempt)), *self._wake(book)]
         if error:
             book.settle(report.frame, "return")
-            fields = {"frame": report.frame, "by": sender, "reason": error}
-            lost = Notice("attempt_lost", "warning", report.job, fields)
-            return [lost, *self._tell(book, now), *self._wake(book)]
+            return [lost_notice(report, sender, error), *self._tell(book, now), *self._wake(book)]
         reported = Send(sender, Reported(report.job, report.attempt))
         committed = self._commit(book, sender, report)
         return [*self._tell(book, now), *committed, reported]
@@ -461,15 +461,14 @@ class Dispatcher:
     # peers
 
     def _peer(self, changed: PeerChanged, now: Now) -> list[Output]:
-        before = self._peers.get(changed.peer)
         self._peers[changed.peer] = _Peer(changed.live, changed.run_epoch, changed.card)
-        gone = not changed.live or (before is not None and before.run_epoch != changed.run_epoch)
+        gone = not changed.live or self._distrusts(changed.peer)
         outputs: list[Output] = []
         for job, book in list(self._books.items()):
             lost = [
                 held.lease
                 for held in book.leases.values()
-                if gone and held.peer == changed.peer and not (changed.live and held.run_epoch == changed.run_epoch)
+                if held.peer == changed.peer and (gone or held.run_epoch != changed.run_epoch)
             ]
             for lease in lost:
                 fields = {"lease": lease, "peer": changed.peer, "state": changed.state, "frames": book.give_back_lease(lease)}

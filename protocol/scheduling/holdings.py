@@ -185,6 +185,11 @@ class Holdings:
         self._move(at, "return")
         return True
 
+    def drop_lease_of(self, report: Report) -> None:
+        """The frame is pending again, if this report's lease still has it."""
+        if self.leased.get(report.frame) == report.lease:
+            self.give_back(report.frame)
+
     def give_back_lease(self, lease: LeaseId) -> int:
         """Everything of a lease is pending again; how many frames (an inspection counts as one)."""
         held = self.leases.get(lease)

@@ -8,7 +8,7 @@ from protocol import limits
 from protocol.effects import Notice
 from protocol.ids import AttemptId, PeerId
 from protocol.scheduling.holdings import Holdings, LeaseHeld
-from protocol.wire.work import Lease
+from protocol.wire.work import Lease, Report
 
 
 def ranked(books: Collection[Holdings]) -> list[Holdings]:
@@ -30,6 +30,11 @@ def lease_of(book: Holdings, held: LeaseHeld, *, inspect: bool, attempts: tuple[
         generations=tuple(book.generation(frame) for frame in frames), attempts=attempts, ttl_s=limits.LEASE_TTL_S,
         spec=work.spec_json, manifest=work.manifest, holders=work.holders, blender=work.blender, trace="",
     )  # fmt: skip
+
+
+def lost_notice(report: Report, by: PeerId, reason: str) -> Notice:
+    """An attempt has come to nothing, and costs none."""
+    return Notice("attempt_lost", "warning", report.job, {"frame": report.frame, "by": by, "reason": reason})
 
 
 def lease_notice(lease: Lease, thief: PeerId) -> Notice:

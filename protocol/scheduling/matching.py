@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from protocol.cards import PeerCard
+from protocol.cards import DISTRUST, PeerCard
 from protocol.ids import PeerId
 from protocol.jobs.results import Capabilities
 from protocol.jobs.sandboxes import meets
@@ -45,7 +45,8 @@ def _peer_gaps(work: WorkOpened, peer: PeerId, card: PeerCard) -> list[Reason]:
     for check in card.checks:
         if check.status == "critical":
             text = f"{card.name}: check {check.name} is critical: {check.output[:200]}"
-            reasons.append(Reason("critical", text, "peerctl doctor", peer))
+            remedy = f"peerctl readmit {card.name}, once it renders rightly" if check.name == DISTRUST else "peerctl doctor"
+            reasons.append(Reason("distrusted" if check.name == DISTRUST else "critical", text, remedy, peer))
     if card.slots_total == 0:
         reasons.append(Reason("no_slots", f"{card.name} has no slots", "start it with --slots 1 or more", peer))
     return reasons

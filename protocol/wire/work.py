@@ -255,6 +255,22 @@ class AccessRows:
     rows: tuple[KeyRecord, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """An owner asks a peer to render one finished frame once more, to compare. A favour: it may be lost, and is not renewed."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """The answer to an Audit; a failure says that the sender cannot tell."""
+
+    job: JobId
+    attempt: AttemptId
+    result: FrameResult
+
+
 WorkMessage = (
     Wake
     | Steal
@@ -280,6 +296,8 @@ WorkMessage = (
     | Draining
     | AccessRoot
     | AccessRows
+    | Audit
+    | Audited
     | DeliveryMessage
     | KeyMessage
 )

@@ -46,6 +46,8 @@ from protocol.wire.fields import (
 from protocol.wire.work import (
     AccessRoot,
     AccessRows,
+    Audit,
+    Audited,
     CatalogDelta,
     CatalogRoot,
     CatalogVersions,
@@ -97,6 +99,8 @@ ACCESS_ROOT: Final = 52
 ACCESS_ROWS: Final = 53
 SUBMISSION_QUERY: Final = 54
 SUBMISSION_ANSWER: Final = 55
+AUDIT: Final = 56
+AUDITED: Final = 57
 
 _raw = bytes.fromhex
 
@@ -112,7 +116,17 @@ def _steal_row(one: Steal) -> Row:
 
 
 def _capabilities_row(one: Capabilities) -> Row:
-    return [one.renderer, one.version, one.build, one.home, list(one.engines), list(one.devices), one.oidn, one.sandbox]
+    return [
+        one.renderer,
+        one.version,
+        one.build,
+        one.home,
+        list(one.engines),
+        list(one.devices),
+        one.oidn,
+        one.sandbox,
+        one.kernel,
+    ]
 
 
 def _lease_row(one: Lease) -> Row:
@@ -175,6 +189,8 @@ WRITERS: Final[dict[type[Any], Callable[[Any], Row]]] = {
     Draining: lambda one: [DRAINING, one.state],
     AccessRoot: lambda one: [ACCESS_ROOT, list(one.buckets), one.reply],
     AccessRows: lambda one: [ACCESS_ROWS, [key_row(record) for record in one.rows]],
+    Audit: lambda one: [AUDIT, _lease_row(one.lease)],
+    Audited: lambda one: [AUDITED, _raw(one.job), attempt_row(one.attempt), result_to_wire(one.result)],
     SubmissionQuery: lambda one: [SUBMISSION_QUERY, one.ask, one.submitter, one.key, _raw(one.job)],
     SubmissionAnswer: lambda one: [SUBMISSION_ANSWER, one.ask, one.verdict, one.job and _raw(one.job), one.summary],
 }
@@ -226,6 +242,7 @@ def _capabilities(value: object) -> Capabilities:
         devices=items(row[5], limits.CAPABILITIES_MAX, _word),
         oidn=flag(row[6]),
         sandbox=_word(row[7]) if len(row) > 7 else "none",
+        kernel=_word(row[8]) if len(row) > 8 else "",
     )
 
 
@@ -237,6 +254,13 @@ def _label(value: object) -> tuple[str, str]:
 def _rate(value: object) -> tuple[JobId, float]:
     job, seconds = sequence(value, 2, 2)
     return _job(job), duration(seconds)
+
+
+def _one_frame(value: object) -> Lease:
+    lease = _lease(value)
+    if lease.inspect or len(lease.frames) != 1:
+        raise Malformed("an audit is of one frame")
+    return lease
 
 
 def _read_steal(row: Row) -> Steal:
@@ -385,6 +409,8 @@ READERS: Final[dict[int, tuple[int, Callable[[Row], WorkMessage]]]] = {
     JOB_ANSWER: (3, _read_answer),
     DRAINING: (2, lambda row: Draining(_drain_state(row[1]))),
     ACCESS_ROOT: (3, lambda row: AccessRoot(_buckets(row[1]), flag(row[2]))),
+    AUDIT: (2, lambda row: Audit(_one_frame(row[1]))),
+    AUDITED: (4, lambda row: Audited(_job(row[1]), attempt(row[2]), result_from_wire(row[3]))),
     SUBMISSION_QUERY: (5, _read_submission),
     SUBMISSION_ANSWER: (5, _read_known),
     ACCESS_ROWS: (2, lambda row: AccessRows(items(row[1], limits.KEY_ROWS_PER_MESSAGE_MAX, key_from_row))),

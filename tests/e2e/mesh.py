@@ -62,6 +62,7 @@ class PeerProcess:
     url: str = ""
     id: str = ""
     starts: int = 0
+    program: tuple[str, ...] = (str(PROGRAMS / "peerd"),)
     _pool: urllib3.PoolManager = field(default_factory=lambda: urllib3.PoolManager(retries=False, timeout=30))
 
     # the process
@@ -88,7 +89,7 @@ class PeerProcess:
         self.starts += 1
         with self._file("out").open("wb") as out, self._file("log").open("wb") as log:
             self.process = subprocess.Popen(
-                [str(PROGRAMS / "peerd"), *self.arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=log,
+                [*self.program, *self.arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=log,
                 env=self.environment, cwd=self.folder, start_new_session=True,
             )  # fmt: skip
 

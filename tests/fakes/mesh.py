@@ -84,6 +84,7 @@ class FakeMesh:
         self.refusal: Exception | None = None
         self.own_checks: list[tuple[str, str, str]] = [("store", "passing", "open")]
         self.draining = False
+        self.readmitted: list[PeerId] = []
         self.kept_keys: dict[str, KeyRecord] = {}
         self.log: list[EventRow] = []
         self.listeners = 0
@@ -359,6 +360,11 @@ class FakeMesh:
 
     async def drain(self, *, leave: bool) -> None:
         self.draining = True
+
+    async def readmit(self, peer: PeerId) -> None:
+        if peer == self.me:
+            raise Conflict("own_verdict", "a peer cannot speak for itself")
+        self.readmitted.append(peer)
 
     async def undrain(self) -> None:
         self.draining = False

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 from protocol.effects import (
     BelieveSalt,
+    Compare,
     Deliver,
     Effect,
     FetchBlobs,
@@ -107,6 +108,9 @@ class RecordingHands:
         self.done.append(effect)
 
     def check(self, effect: RunCheck) -> None:
+        self.done.append(effect)
+
+    def compare(self, effect: Compare) -> None:
         self.done.append(effect)
 
     def use_keys(self, effect: UseKeys) -> None:

@@ -18,7 +18,7 @@ from peer.telemetry.metrics import Metrics
 from peer.telemetry.notices import NoticeMetrics
 from peer.workshop import Workshop
 from protocol import limits
-from protocol.effects import BelieveSalt, FetchBlobs, Inspect, Notice, Render, SendDatagram, SendStream, StopTask, Verify
+from protocol.effects import BelieveSalt, Compare, FetchBlobs, Inspect, Notice, Render, SendDatagram, SendStream, StopTask, Verify
 from protocol.errors import Unavailable
 from protocol.events import BlobsEnded, Event
 from protocol.ids import Address, Digest, JobId, PeerId, TaskId, Ticket
@@ -40,6 +40,9 @@ class Recorder:
 
     def __getattr__(self, name: str):
         return lambda *args, **named: self.calls.append((name, (*args, *named.values())))
+
+    async def close(self) -> None:
+        """Nothing is under way."""
 
 
 @dataclass
@@ -116,7 +119,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     fetcher.held.set()
     hands = PeerHands(
         datagrams=adapters, streams=adapters, fetcher=fetcher, blobs=blobs, workshop=cast(Workshop, adapters), probes=adapters,
-        keys=adapters,
+        comparer=adapters, keys=adapters,
         delivery=adapters,
         log=log, metrics=NoticeMetrics(metrics), tell=told.append, store_changed=store.append, wall_ms=lambda: 1_700,
     )  # fmt: skip
@@ -129,7 +132,7 @@ async def test_each_effect_reaches_its_adapter(bench: Bench):
     render = Render(TaskId("t1"), 0, JOB, EMPTY, settings, 7, None, "shot")
     inspect = Inspect(TaskId("t2"), 0, JOB, EMPTY, settings)
     verify, stop = Verify(TaskId("t1"), JOB), StopTask(TaskId("t1"))
-    ping, wake = Ping(1, PEER), Wake(JOB)
+    ping, wake, compare = Ping(1, PEER), Wake(JOB), Compare(Ticket("c"), (), 0.0)
     bench.hands.send_datagram(SendDatagram(THERE, PEER, (ping,)))
     bench.hands.send_stream(SendStream(PEER, THERE, wake))
     bench.hands.send_stream(SendStream(PEER, THERE, ping, urgent=True))
@@ -138,6 +141,7 @@ async def test_each_effect_reaches_its_adapter(bench: Bench):
     bench.hands.inspect(inspect)
     bench.hands.verify(verify)
     bench.hands.stop(stop)
+    bench.hands.compare(compare)
     assert bench.adapters.calls == [
         ("send", (THERE, (ping,))),
         ("send", (PEER, THERE, wake, False)),
@@ -147,6 +151,7 @@ async def test_each_effect_reaches_its_adapter(bench: Bench):
         ("inspect", (inspect,)),
         ("verify", (verify,)),
         ("stop", (stop,)),
+        ("compare", (compare,)),
     ]
 
 

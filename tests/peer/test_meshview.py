@@ -163,3 +163,9 @@ async def test_checks_settings_and_events_are_those_of_this_peer(bench: Bench):
     assert bench.mesh.settings() == [("name", "oak", "flag")]
     assert bench.mesh.me == ME
     assert [row async for row in bench.mesh.events(after=None, job=None, follow=False)] == []
+
+
+async def test_a_peer_speaks_for_others_and_not_for_itself(bench: Bench):
+    await bench.mesh.readmit(PEER)
+    with pytest.raises(Conflict, match="speak for itself"):
+        await bench.mesh.readmit(ME)

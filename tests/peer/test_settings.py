@@ -241,3 +241,14 @@ def test_any_values_are_settings_or_faults_that_name_a_field(values: dict[str, o
         return
     for name in ("ways", "output_roots", "shared_roots", "labels", "check_networks", "loopback"):
         getattr(settings, name)  # what is derived from them later
+
+
+@pytest.mark.parametrize("text", ["-0.1", "1.1", "half", "", True, "nan", "1e999"])
+def test_a_share_that_makes_no_sense(text: object):
+    with pytest.raises(ValidationError, match="not a share from 0 to 1"):
+        Settings(audit_share=text)
+
+
+def test_a_share_is_read_from_text_too():
+    assert Settings().audit_share == 0.02
+    assert Settings(audit_share="0").audit_share == 0.0

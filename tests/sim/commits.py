@@ -203,7 +203,8 @@ class HoldsWhatItSays(Checker):
 
 
 class ThankedIsCommitted(Checker):
-    """A worker is thanked for a frame only when the frame is done on the owner's disk, or nobody wants it any more."""
+    """A worker is thanked for a frame only when the frame is done on the owner's disk, or nobody wants it any more, as of a worker
+    that is not trusted."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
@@ -215,7 +216,8 @@ class ThankedIsCommitted(Checker):
                 self._reports[host.peer, attempt] = report
             case Reported(job, attempt):
                 known = self._reports.get((effect.peer, attempt))
-                if known is not None and known.job == job:
+                assert host.node is not None
+                if known is not None and known.job == job and host.node.verdicts.against(effect.peer) is None:
                     self._thanked(host, known)
 
     def _thanked(self, host: Host, report: Report) -> None:

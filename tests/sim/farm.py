@@ -75,7 +75,11 @@ class Farm:
         tell: Callable[[Event], None],
         keep: Callable[[Digest, int], None],
         has_scene: Callable[[Render | Inspect], bool],
+        kernel: str = "",
+        lies: Callable[[], bool] = lambda: False,
+        pictures: dict[Digest, Digest] | None = None,
     ) -> None:
+        """`kernel` changes the last bits of a picture, `lies` the picture; `pictures` takes what each blob shows."""
         self._name = name
         self._speed = speed
         self._random = random
@@ -85,6 +89,9 @@ class Farm:
         self._tell = tell
         self._keep = keep
         self._has_scene = has_scene
+        self._kernel = kernel
+        self._lies = lies
+        self._pictures: dict[Digest, Digest] = {} if pictures is None else pictures
         self._slots: dict[int, deque[_Work]] = {}
         self._rendered: dict[TaskId, tuple[Render, float]] = {}
 
@@ -173,8 +180,11 @@ class Farm:
             self._tell(FrameVerified(render.task, FrameResult((), failure, seconds)))
             return
         job, frame = render.job, render.frame
-        digest, log = digest_of(job, frame, self._name), digest_of(job, frame, render.task, self._name)
-        pixels = digest_of("pixels", job, frame, self._name if self._truths[job].varies else "")
+        wrong = ("wrong", self._name) if self._lies() else ()
+        digest, log = digest_of(job, frame, self._name, *wrong), digest_of(job, frame, render.task, self._name)
+        whose = self._name if self._truths[job].varies else self._kernel
+        pixels = digest_of("pixels", job, frame, whose, *wrong)
+        self._pictures[digest] = digest_of("picture", job, frame, *wrong)
         output = Output("main", f"{frame:04d}.png", digest, pixels, 10_000 + frame, 64, 64, 3, "PNG")
         self._keep(digest, output.size)
         has_log = self._truths[job].logs

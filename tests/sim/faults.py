@@ -53,6 +53,7 @@ class Faults:
     deliver: float = 0.0  # how many jobs are to be delivered to an output root
     root_gone_every_s: float = 0.0  # between two times that it is not there
     take_away_every_s: float = 0.0  # between two delivered files that somebody takes away
+    audit_share: float = 0.0  # of the committed frames, how many are rendered once more
     scrub_s: float = 5.0  # until that is found, where nobody reads them before
 
     @classmethod

@@ -18,6 +18,7 @@ from protocol import limits
 from protocol.cards import PeerCard
 from protocol.effects import (
     BelieveSalt,
+    Compare,
     Deliver,
     Effect,
     FetchBlobs,
@@ -35,6 +36,7 @@ from protocol.effects import (
 )
 from protocol.events import (
     BlobsEnded,
+    Compared,
     DatagramReceived,
     Event,
     RenderersFound,
@@ -104,6 +106,8 @@ class Host:
     renewed_run: int = 0  # whoever knows it in this run or a later one has heard of its present disk
     lost_facts: dict[JobId, dict[tuple[AuthorId, int], None]] = field(default_factory=dict)  # with earlier disks
     lost_blobs: dict[Digest, None] = field(default_factory=dict)
+    kernel: str = ""  # its processor's level
+    lies: bool = False  # whether its pictures are wrong
     forgot: dict[JobId, float] = field(default_factory=dict)  # when it last removed a job's facts
     dropped: dict[Digest, float] = field(default_factory=dict)  # when it last found a blob damaged
 
@@ -139,6 +143,7 @@ class World:
         self.at = 0.0
         self.network = Network(self.random, faults)
         self.truths: dict[JobId, Truth] = {}
+        self.pictures: dict[Digest, Digest] = {}  # what the blobs of pictures show, but for the last bits
         self.authors: dict[AuthorId, PeerId] = {}  # who wrote under which name, over all runs
         self.stores: dict[AuthorId, int] = {}  # and on which of its disks
         self.hosts = [self._host(index) for index in range(peers)]
@@ -209,7 +214,7 @@ class World:
             NodeOptions(
                 me=host.peer, author=author, run_epoch=host.disk.run, address=host.address,
                 mesh_port=7401, nonce=tokens.randbytes(8), token=lambda: tokens.getrandbits(64),
-                seed=self.random.getrandbits(64), card=card, swim=LAN,
+                seed=self.random.getrandbits(64), card=card, swim=LAN, audit_share=self.faults.audit_share,
             ),
             MemoryAttic(FACTS_PER_PACK),
         )  # fmt: skip
@@ -217,7 +222,10 @@ class World:
         booted = host.disk.booted()
         node, now = host.node, host.clock.now(self.at)
         self._take(host, booted, self._guarded(host, lambda: node.start(booted, now)))
-        found = (Capabilities("null", "1.0.0", "", "null"), Capabilities("blender", "5.0.1", "", "program", ("CYCLES",)))
+        found = (
+            Capabilities("null", "1.0.0", "", "null", kernel=host.kernel),
+            Capabilities("blender", "5.0.1", "", "program", ("CYCLES",), kernel=host.kernel),
+        )
         self.later(self.random.uniform(0.05, 1.0), lambda: self.tell(host, RenderersFound(found, ())), host)
         seeds = tuple(other.address for other in self.hosts[:SEEDS])
         self.later(0.01, lambda: self.tell(host, SeedsFound(seeds)), host)
@@ -231,7 +239,7 @@ class World:
         return Farm(
             name=host.name, speed=host.speed, random=self.random, faults=lambda: self.faults, truths=self.truths,
             later=lambda seconds, action: self.later(seconds, action, host), tell=lambda event: self.tell(host, event),
-            keep=host.disk.keep, has_scene=has_scene,
+            keep=host.disk.keep, has_scene=has_scene, kernel=host.kernel, lies=lambda: host.lies, pictures=self.pictures,
         )  # fmt: skip
 
     def crash(self, host: Host) -> None:
@@ -362,6 +370,8 @@ class World:
                 host.farm.verify(effect)
             case StopTask():
                 host.farm.stop(effect)
+            case Compare():
+                self._compare(host, effect)
             case Deliver():
                 self.deliver(host, effect)
             case Notice():
@@ -373,6 +383,13 @@ class World:
                 raise AssertionError("durable effects go through the gate")
             case _:  # health checks, key rings: no part of this world
                 self.trace.count(f"not simulated: {type(effect).__name__}")
+
+    def _compare(self, host: Host, effect: Compare) -> None:
+        """By the pictures that the blobs show, as far as they are here: renders of honest hosts show the same one."""
+        lacking = [digest for pair in effect.pairs for digest in pair if not host.disk.is_whole(digest)]
+        agree = None if lacking else all(self.pictures[one] == self.pictures[other] for one, other in effect.pairs)
+        self.trace.count("pictures compared")
+        self.later(0.02, lambda: self.tell(host, Compared(effect.ticket, agree, "")), host)
 
     def _send_datagram(self, host: Host, effect: SendDatagram) -> None:
         target = self.by_address.get(effect.address)

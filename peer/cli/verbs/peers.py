@@ -1,4 +1,4 @@
-"""peerctl peers, peer, drain and undrain."""
+"""peerctl peers, peer, drain, undrain and readmit."""
 
 from __future__ import annotations
 
@@ -48,6 +48,17 @@ def drain(invocation: Invocation, peer: str) -> None:
 def undrain(invocation: Invocation, peer: str) -> None:
     """Give PEER work again."""
     _switch(invocation, peer, "undrain", "takes work again")
+
+
+@click.command(epilog=examples("peerctl why render1", "peerctl readmit render1"))
+@peer_argument
+@common
+def readmit(invocation: Invocation, peer: str) -> None:
+    """Trust the frames of PEER again.
+
+    For a peer that is out because a frame of it had other pixels than two peers render, once it was mended. What it renders
+    is looked at as before."""
+    _switch(invocation, peer, "readmit", "is trusted again")
 
 
 def _switch(invocation: Invocation, text: str, verb: str, said: str) -> None:

@@ -70,6 +70,10 @@ def test_a_peer_with_nothing_in_it_is_shown() -> None:
         ({"slots": {"total": 0, "free": 0}}, ["no slots"]),
         ({"capabilities": [], "renderer_reasons": ["bpy is not installed"]}, ["no renderer: bpy is not installed"]),
         ({"checks": [{"name": "disk", "status": "critical", "output": "full"}]}, ["check disk is critical (full)"]),
+        (
+            {"checks": [{"name": "pixels", "status": "critical", "output": "wrong"}]},
+            ["(wrong); once it renders rightly: peerctl readmit oak"],
+        ),
         ({"checks": [{"name": "disk", "status": "warning", "output": "90 %"}]}, []),
         ({"state": "left", "draining": True}, ["it is left", "it drains"]),
     ],

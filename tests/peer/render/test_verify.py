@@ -314,3 +314,21 @@ async def test_a_confined_child_decodes_what_it_may_read_and_sees_nothing_else(t
     finally:
         await confined.close()
         await judge.close()
+
+
+async def test_two_pictures_are_compared_by_their_pixels(verifier: ChildVerifier, tmp_path: Path):
+    one = write(tmp_path / "one.png", samples(3), "uint8")
+    other = write(tmp_path / "other.png", samples(3, seed=2), "uint8")
+    assert await verifier.compare(one, one, 0.0) == (True, "at most 0 apart, 0 of the samples visibly")
+    agree, text = await verifier.compare(one, other, 0.001)
+    assert not agree
+    assert "of the samples visibly" in text
+    assert (await verifier.verify([reported(one, channels=3)]))[0].nans == 0  # and still in step
+
+
+async def test_what_does_not_decode_cannot_be_compared(verifier: ChildVerifier, tmp_path: Path):
+    one = write(tmp_path / "one.png", samples(3), "uint8")
+    (tmp_path / "text.png").write_text("no picture")
+    with pytest.raises(RenderFailed) as failed:
+        await verifier.compare(one, tmp_path / "text.png", 0.0)
+    assert failed.value.failure.kind == "infrastructure"

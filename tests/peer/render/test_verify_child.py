@@ -3,13 +3,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import OpenImageIO as oiio
 import pytest
 from blake3 import blake3
 
-from peer.render.verify_child import Expected, Fault, examine, pixel_hash
+from peer.render.verify_child import Expected, Fault, compare, examine, pixel_hash
 from protocol import limits
 from tests.peer.render.images import SIZE, png_bomb, samples, write, write_parts
 
@@ -253,3 +254,48 @@ def test_a_border_render_may_store_only_its_border(tmp_path):
     assert found.parts[0].data == (10, 20, *SIZE)
     assert examine(path, Expected(*SIZE, 4, "OPEN_EXR")) == found
     assert found.pixel_hash != pixel_hash(write(tmp_path / "b.exr", samples(4), "float"))
+
+
+def off(path: Path, pixels: np.ndarray, by: float, *, count: int, kind: str) -> Path:
+    """The same picture with `count` samples moved by so much."""
+    moved = pixels.copy().reshape(-1)
+    moved[:count] = np.where(moved[:count] > 0.5, moved[:count] - by, moved[:count] + by)
+    return write(path, moved.reshape(pixels.shape), kind)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("p.png", "uint8"), ("p.exr", "float"), ("p.exr", "half")])
+def test_pictures_a_step_apart_agree_and_those_further_apart_do_not(tmp_path: Path, name: str, kind: str):
+    pixels = samples(3)
+    one = write(tmp_path / f"one-{name}", pixels, kind)
+    near = off(tmp_path / f"near-{name}", pixels, 1 / 255, count=pixels.size, kind=kind)
+    far = off(tmp_path / f"far-{name}", pixels, 8 / 255, count=1, kind=kind)
+    assert compare(str(one), str(near), 0.0).agree
+    apart = compare(str(one), str(far), 0.0)
+    assert not apart.agree
+    assert apart.apart == pytest.approx(1 / pixels.size)
+    assert apart.farthest == pytest.approx(8 / 255, abs=2 / 255)
+    assert compare(str(one), str(far), 0.001).agree  # one in 1,728
+
+
+def test_bright_samples_are_compared_in_proportion_and_a_lone_nan_is_a_difference(tmp_path: Path):
+    pixels = samples(3) * 1000
+    one = write(tmp_path / "one.exr", pixels, "float")
+    assert compare(str(one), str(write(tmp_path / "near.exr", pixels * 1.001, "float")), 0.0).agree
+    assert not compare(str(one), str(write(tmp_path / "far.exr", pixels * 1.1, "float")), 0.0).agree
+    holed = pixels.copy()
+    holed[0, 0, 0] = np.nan
+    nan = write(tmp_path / "nan.exr", holed, "float")
+    assert compare(str(nan), str(nan), 0.0).agree
+    assert not compare(str(one), str(nan), 0.0).agree
+
+
+def test_pictures_of_different_make_are_different(tmp_path: Path):
+    one = write(tmp_path / "one.png", samples(3), "uint8")
+    for other in (samples(4), samples(3, size=(SIZE[0] + 1, SIZE[1]))):
+        found = compare(str(one), str(write(tmp_path / "other.png", other, "uint8")), 1.0)
+        assert not found.agree
+        assert found.farthest == float("inf")
+    parts = {"a": samples(3), "b": samples(3, seed=2)}
+    whole = write_parts(tmp_path / "whole.exr", parts)
+    assert compare(str(whole), str(whole), 0.0).agree
+    assert not compare(str(whole), str(write_parts(tmp_path / "less.exr", {"a": parts["a"]})), 1.0).agree

@@ -80,3 +80,13 @@ def test_every_event_that_is_counted_is_noticed_somewhere():
     for event in counted:
         named = re.search(rf'"{event}"', sources)
         assert named or (event.startswith("job_") and 'Notice("job_" + ' in sources), event
+
+
+def test_audits_are_counted_by_outcome_and_distrusted_peers_as_they_are(metrics: Metrics, counts: NoticeMetrics):
+    counts.count(Notice("audit_agreed", "debug"))
+    counts.count(Notice("audit_refuted", "warning"))
+    counts.count(Notice("peer_distrusted", "error"))
+    assert value(metrics, "audits_total", result="agreed") == value(metrics, "audits_total", result="refuted") == 1
+    assert value(metrics, "peers_distrusted") == 1
+    counts.count(Notice("peer_trusted"))
+    assert value(metrics, "peers_distrusted") == 0

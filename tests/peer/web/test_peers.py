@@ -114,3 +114,12 @@ async def test_whom_one_cannot_ping(farm: Farm):
     one = await farm.add("one")
     await problem_of(await one.client.post("/api/v1/peers/nobody/ping"), 404, "no_such_peer")
     await problem_of(await one.client.post("/api/v1/peers/one/ping"), 409, "own_peer")
+
+
+async def test_a_peer_is_let_in_again_by_any_other(farm: Farm):
+    one, two = await farm.add("one"), await farm.add("two")
+    answer = await one.client.post("/api/v1/peers/two/readmit")
+    assert (answer.status, (await answer.json())["id"]) == (200, two.mesh.me)
+    assert one.mesh.readmitted == [two.mesh.me]
+    await problem_of(await one.client.post("/api/v1/peers/one/readmit"), 409, "own_verdict")
+    await problem_of(await one.client.post("/api/v1/peers/nobody/readmit"), 404, "no_such_peer")

@@ -4,7 +4,16 @@ from protocol.cards import PeerCard, card_from_bytes, card_to_bytes
 from protocol.catalog.roster import Roster
 from protocol.events import DrainAsked, HealthChanged, RenderersFound, UndrainAsked
 from protocol.ids import Address, PeerId
-from protocol.signals import CatalogChanged, MemberChanged, MemberForgotten, MemberState, PeerChanged, Publish, SlotsUsed
+from protocol.signals import (
+    CatalogChanged,
+    MemberChanged,
+    MemberForgotten,
+    MemberState,
+    PeerChanged,
+    Publish,
+    SlotsUsed,
+    TrustChanged,
+)
 from tests.playbook import Playbook
 from tests.protocol.making import ANNA, BLENDER, ME, NULL, card
 
@@ -98,3 +107,23 @@ def test_the_dead_have_no_free_slots():
     book = begin().feed(member(), CatalogChanged(ANNA, "card", card_to_bytes(card(name="anna"))), member(state="dead"))
     (view,) = [view for view in book.machine.views({ANNA: 2.0}) if view.id == ANNA]
     assert (view.state, view.slots_total, view.slots_free, view.rtt_ms) == ("dead", 1, 0, 2.0)
+
+
+def test_what_speaks_against_a_peer_is_a_check_that_everybody_sees_and_nobody_publishes():
+    book = begin().feed(member(), CatalogChanged(ANNA, "card", card_to_bytes(card(name="anna")))).forget()
+    book.feed(TrustChanged(ANNA, "frame 7 is wrong", None))
+    seen = book.expect(PeerChanged, peer=ANNA).card
+    assert seen is not None
+    assert seen.distrusted
+    assert seen.critical
+    assert book.machine.card_of(ANNA) == seen
+    (view,) = [view for view in book.machine.views({}) if view.id == ANNA]
+    assert view.checks == ({"name": "pixels", "status": "critical", "output": "frame 7 is wrong"},)
+    book.feed(TrustChanged(ME, "so am I", None))
+    book.expect_no(Publish)
+    book.feed(HealthChanged((("disk", "passing", ""),)))
+    assert not told(book.expect(Publish)).distrusted
+    book.forget().feed(TrustChanged(ANNA, "", None))
+    trusted = book.expect(PeerChanged, peer=ANNA).card
+    assert trusted is not None
+    assert not trusted.critical

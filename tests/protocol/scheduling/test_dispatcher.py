@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from protocol import limits
+from protocol.cards import DISTRUST, Check
 from protocol.effects import FetchBlobs, Notice
 from protocol.events import BlobsEnded, DrainAsked, StreamFailed, StreamReceived
 from protocol.ids import JobId, LeaseId, PeerId
@@ -462,3 +463,19 @@ def test_when_nothing_waits_and_nothing_is_out_there_is_no_deadline():
 LEASE_OF_MINE = Lease(
     LeaseId("f" * 16), JOB, fence(), False, (1,), (0,), (attempt(99),), 20.0, "{}", work().manifest, (ME,), "", ""
 )  # fmt: skip
+
+
+def test_what_a_peer_renders_whose_frames_were_wrong_is_not_taken_and_its_leases_are_taken_back():
+    book = begin(ANNA, BEN).feed(work())
+    landing, given = grant(book), grant(book)
+    tell(book, ANNA, landing, landing.frames[0])
+    book.feed(changed(ANNA, with_card=card(checks=(Check(DISTRUST, "critical", "wrong"),))))
+    book.expect(Notice, event="frames_requeued")
+    tell(book, ANNA, given, given.frames[0])
+    assert len(sent(book, Reported, ANNA)) == 1
+    land(book)
+    book.expect(Notice, event="attempt_lost")
+    book.expect_no(FrameCommitted)
+    book.feed(StreamReceived(ANNA, steal()))
+    assert sent(book, Nothing, ANNA) != []
+    assert book.machine.frames_waiting() == 4

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.cards import PeerCard
+from protocol.cards import DISTRUST, Check, PeerCard
 from protocol.ids import PeerId
 from protocol.jobs.results import Capabilities
 from protocol.jobs.spec import JobSpec
@@ -31,6 +31,7 @@ def test_a_peer_with_the_right_renderer_fits():
         (replace(SCENE_JOB, only_on=BEN), ANNA, card(), "other_peer_asked"),
         (SCENE_JOB, ANNA, card(draining=True), "draining"),
         (SCENE_JOB, ANNA, card(checks=(CRITICAL,)), "critical"),
+        (SCENE_JOB, ANNA, card(checks=(Check(DISTRUST, "critical", "wrong"),)), "distrusted"),
         (SCENE_JOB, ANNA, card(slots_total=0), "no_slots"),
     ],
 )

@@ -111,7 +111,7 @@ inspections = st.builds(
     notes=few(texts(9)),
 )
 words = texts(9)
-capabilities = st.builds(Capabilities, words, words, words, words, few(words), few(words), st.booleans(), words)
+capabilities = st.builds(Capabilities, words, words, words, words, few(words), few(words), st.booleans(), words, words)
 bodies = st.one_of(
     st.builds(Owner, fences),
     st.builds(ReplicaSet, fences, epochs, st.lists(peers, max_size=3, unique=True).map(tuple)),
@@ -194,6 +194,8 @@ work_messages = st.one_of(
     st.builds(w.Draining, st.sampled_from(["draining", "active"])),
     st.builds(w.AccessRoot, st.lists(st.binary(min_size=8, max_size=8), min_size=16, max_size=16).map(tuple), st.booleans()),
     st.builds(w.AccessRows, few(key_records)),
+    st.builds(w.Audit, work_leases().filter(lambda lease: len(lease.frames) == 1)),
+    st.builds(w.Audited, jobs, attempts, results),
 )
 fingerprints = hexes(8)
 key_messages = st.one_of(

@@ -34,3 +34,9 @@ def test_drain_and_undrain(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> 
     assert "alive, draining" in peerctl("peers").out
     assert peerctl("undrain", "render1", "-o", "name").out.strip() == peer.id
     assert not peer.draining
+
+
+def test_readmit(mesh: FakeMesh, peer: FakePeer, peerctl: Peerctl) -> None:
+    assert "is trusted again" in peerctl("readmit", "render1").out
+    assert peerctl("readmit", "render1", "-o", "name").out.strip() == peer.id
+    assert peerctl("readmit", "nobody").code == 3
