@@ -203,8 +203,8 @@ class HoldsWhatItSays(Checker):
 
 
 class ThankedIsCommitted(Checker):
-    """A worker is thanked for a frame only when the frame is done on the owner's disk, or nobody wants it any more, as of a worker
-    that is not trusted."""
+    """A worker is thanked for a frame only when the frame is done on the owner's disk, or nobody wants it any more, as of a
+    worker that is not trusted."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
