@@ -60,7 +60,8 @@ class Root:
         self.temporaries: dict[int, JobId] = {}
         self.is_gone = False
         self.removed: dict[str, float] = {}  # when somebody took a file away
-        self.looked_at: dict[str, float] = {}  # when a sweep last looked for it
+        self.written: dict[tuple[str, int], float] = {}  # when what this generation looks like was first there
+        self.looked_at: dict[tuple[str, str], float] = {}  # when a sweep last looked for it, and whose (`sweeper`)
         self.on_write: Callable[[Host, str, File | None, File], None] = lambda host, path, before, after: None
         self._queues: dict[int, _Queue] = {}
         self._next = count()
@@ -113,7 +114,7 @@ class Root:
             for name, output in zip(parcel.names, parcel.outputs, strict=True):
                 path = f"{effect.folder}/{name}".lstrip("/")
                 if effect.sweep:
-                    yield from self._look(path, verdicts)
+                    yield from self._look(path, effect.ticket.rpartition("-")[0], verdicts)
                 else:
                     yield from self._place(host, effect.job, path, parcel, output, verdicts)
             if "absent" not in verdicts:
@@ -121,9 +122,9 @@ class Root:
                 conflicts = tuple(name for name, verdict in pairs if verdict == "conflict")
                 placed.append(Placed(parcel.frame, parcel.generation, conflicts))
 
-    def _look(self, path: str, verdicts: list[Verdict]) -> Steps:
+    def _look(self, path: str, whose: str, verdicts: list[Verdict]) -> Steps:
         yield STEP_S
-        self.looked_at[path] = self.world.at
+        self.looked_at[path, whose] = self.world.at
         verdicts.append("placed" if path in self.files else "absent")
 
     def _place(self, host: Host, job: JobId, path: str, parcel: Parcel, output: Output, verdicts: list[Verdict]) -> Steps:
@@ -142,6 +143,7 @@ class Root:
             found = self.files[path]
         if found.pixels == file.pixels:
             self.world.trace.count("files in place already")
+            self.written.setdefault((path, file.generation), self.world.at)
             verdicts.append("placed")
         elif found.pixels in parcel.replaces:
             temporary = yield from self._copy(host, job, output.digest)
@@ -173,6 +175,7 @@ class Root:
         del self.temporaries[temporary]
         self.on_write(host, path, self.files.get(path), file)
         self.files[path] = file
+        self.written.setdefault((path, file.generation), self.world.at)
         self.world.trace.count("files in place")
         self.world.failpoint(host, "output rename after")
         yield STEP_S
@@ -187,13 +190,19 @@ def paths_of(fold: JobFold, ended: FrameEnded) -> list[str]:
     return [f"{destination.folder}/{name}".lstrip("/") for name in names]
 
 
+def sweeper(host: Host, job: JobId) -> str:
+    """Whose look at a file it is: the tickets of the batches that this owner hands out for the job begin so."""
+    return f"carry-{host.peer}-{job}"
+
+
 class DeliveredIsInPlace(Closing):
-    """C5: nothing gives way but a lower generation of the same frame, to what was committed; and when a job is closed, each done
-    frame lies in the root, once, right, or is told to be in conflict with what was there."""
+    """C5: nothing gives way but a lower generation of the same frame, to what was committed; and when a job is closed, its owner
+    has looked for each done frame, and it lies in the root, once, right, or is told to be in conflict with what was there."""
 
     def __init__(self, world: World, root: Root) -> None:
         super().__init__(world)
         self._root = root
+        self._closed: dict[str, int] = {}  # by path: at how many retries its job was closed
         root.on_write = self.written
         world.on_step.append(self.stepped)
 
@@ -228,8 +237,18 @@ class DeliveredIsInPlace(Closing):
         file = self._root.files.get(path)
         is_told = path.rpartition("/")[2] in fold.conflicts.get(winner.frame, ())
         is_rival = file is not None and file.job == fold.job and fold.has_rivals(winner.frame)  # a merge replaces no file
-        if file is None:
-            if self._root.removed.get(path, -1.0) <= self._root.looked_at.get(path, 0.0):
-                raise Unsafe(f"{host.name} closes {fold.job[:6]}, and {path} is not in the root")
-        elif file.pixels != output.pixel_hash and not is_told and not (is_rival and file.generation == winner.generation):
+        self._swept(host, fold, winner, path)
+        is_right = file is None or file.pixels == output.pixel_hash or is_told
+        if not is_right and not (is_rival and file is not None and file.generation == winner.generation):
             raise Unsafe(f"{host.name} closes {fold.job[:6]}, and at {path} is {file}, not generation {winner.generation}")
+
+    def _swept(self, host: Host, fold: JobFold, winner: FrameEnded, path: str) -> None:
+        """An heir passes on what its job was closed with; anybody else has looked for the file since it was written first."""
+        if self._closed.get(path, -1) >= len(fold.retries):
+            return
+        self._closed[path] = len(fold.retries)
+        looked_at = self._root.looked_at.get((path, sweeper(host, fold.job)), -1.0)
+        if looked_at < self._root.written.get((path, winner.generation), 0.0):
+            raise Unsafe(f"{host.name} closes {fold.job[:6]}, and has not looked for {path}")
+        if path not in self._root.files and self._root.removed.get(path, -1.0) <= looked_at:
+            raise Unsafe(f"{host.name} closes {fold.job[:6]}, and {path} is not in the root")

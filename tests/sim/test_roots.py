@@ -14,7 +14,7 @@ from tests.sim.commits import Outcome
 from tests.sim.farm import digest_of
 from tests.sim.faults import Faults
 from tests.sim.liveness import demand
-from tests.sim.roots import ROOT, DeliveredIsInPlace, File, Root, paths_of
+from tests.sim.roots import ROOT, DeliveredIsInPlace, File, Root, paths_of, sweeper
 from tests.sim.world import Host, Unsafe, World
 
 JOB = JobId("ab" * 16)
@@ -48,7 +48,7 @@ class Bench:
         """What came of delivering it."""
         for item in one.outputs:
             self.host.disk.keep(item.digest, item.size)
-        self.world.deliver(self.host, Deliver(Ticket("t"), JOB, ROOT, "shots", sweep, (one,)))
+        self.world.deliver(self.host, Deliver(Ticket(f"{sweeper(self.host, JOB)}-1"), JOB, ROOT, "shots", sweep, (one,)))
         self.world.run_until(self.world.at + 1.0)
         return self.ended.pop()
 
@@ -71,7 +71,7 @@ def test_a_sweep_only_looks():
     assert bench.put(parcel(0), sweep=True).placed == (Placed(1, 0),)
     bench.root.remove("shots/1.png")
     assert bench.put(parcel(0), sweep=True).placed == ()
-    assert bench.root.looked_at["shots/1.png"] > bench.root.removed["shots/1.png"]
+    assert bench.root.looked_at["shots/1.png", sweeper(bench.host, JOB)] > bench.root.removed["shots/1.png"]
 
 
 def test_what_hinders_is_said_and_a_damaged_blob_is_found_out():
@@ -131,7 +131,14 @@ def test_the_checker_sees_what_is_missing_wrong_or_written_over(monkeypatch: pyt
     with pytest.raises(Unsafe, match=f"and at {path} is"):
         checker.closed(host, fold, "completed", Outcome(fold))
     monkeypatch.delitem(root.files, path)
+    checker.closed(host, fold, "completed", Outcome(fold))  # somebody has closed it before, and this one passes that on
+    monkeypatch.setattr(checker, "_closed", {})
     with pytest.raises(Unsafe, match=f"and {path} is not in the root"):
         checker.closed(host, fold, "completed", Outcome(fold))
+    checker._closed.clear()
     monkeypatch.setitem(root.removed, path, world.at)
     checker.closed(host, fold, "completed", Outcome(fold))
+    checker._closed.clear()
+    monkeypatch.delitem(root.looked_at, (path, sweeper(host, fold.job)))
+    with pytest.raises(Unsafe, match=f"and has not looked for {path}"):
+        checker.closed(host, fold, "completed", Outcome(fold))
