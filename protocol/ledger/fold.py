@@ -63,6 +63,7 @@ class JobFold:
         self.frames: Frames | None = None
         self.ranges = ""  # the frames as text for people, cut when there are very many
         self.conflicts: dict[int, tuple[str, ...]] = {}
+        self.carriers: set[PeerId] = set()  # who has put frames into the destination, and may have their bytes still; sort it
         self.changes = 0
         self._attic = MemoryAttic() if attic is None else attic
         self._authors: list[AuthorId] = []  # in the order in which they were heard of
@@ -191,6 +192,7 @@ class JobFold:
             self.winners.want(frame, retried.generation)
 
     def _fold_delivered(self, body: Delivered) -> None:
+        self.carriers.add(body.peer)
         for frame in parse_frames(body.frames):
             self.winners.carried(frame, body.generation)
         for frame, name in body.conflicts:

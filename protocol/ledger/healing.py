@@ -82,7 +82,7 @@ class Healing:
                 makers = [fact.body.peer] if isinstance(fact.body, FrameEnded) else []
                 frame = fact.body.frame if isinstance(fact.body, FrameEnded) else None
                 assert isinstance(fact.body, Accepted | FrameEnded)
-                asked = dict.fromkeys([*makers, fold.fence.peer, *fold.replicas])
+                asked = dict.fromkeys([*makers, fold.fence.peer, *fold.replicas, *sorted(fold.carriers)])
                 return _Heal(fold.job, digest, size, frame, tuple(peer for peer in asked if peer != self._me))
         return None
 

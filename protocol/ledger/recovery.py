@@ -99,8 +99,10 @@ class Recovery:
 
     def _holders(self, held: HeldJob, ended: FrameEnded, replicas: Replicas) -> tuple[PeerId, ...]:
         """Whoever may have them, the likeliest first: who made them, who keeps the job, who has ever owned it, anybody else
-        who has said that it holds something of the job."""
-        asked = dict.fromkeys([ended.peer, *held.fold.replicas, *sorted(held.fold.owners), *held.copies.by_peer])
+        who has said that it holds something of the job, or has delivered some of it."""
+        fold = held.fold
+        known = [*fold.replicas, *sorted(fold.owners), *held.copies.by_peer, *sorted(fold.carriers)]
+        asked = dict.fromkeys([ended.peer, *known])
         return tuple(peer for peer in asked if peer != self._me and (replicas.is_live(peer) or peer == ended.peer))
 
     def _patience_s(self, held: HeldJob, ended: FrameEnded, replicas: Replicas) -> float:

@@ -3,10 +3,10 @@ from __future__ import annotations
 from protocol import limits
 from protocol.effects import FetchBlobs, Notice
 from protocol.events import BlobLost, BlobsEnded
-from protocol.ledger.facts import ReplicaSet, Retried
+from protocol.ledger.facts import Delivered, ReplicaSet, Retried
 from protocol.ledger.healing import Healing, needs_blob
 from tests.playbook import Playbook
-from tests.protocol.making import ANNA, BEN, JOB, ME, SCENE, begun, digest, ended, facts, fence, folded, output
+from tests.protocol.making import ANNA, BEN, CARL, JOB, ME, SCENE, begun, digest, ended, facts, fence, folded, output
 
 
 def begin() -> Playbook:
@@ -24,6 +24,13 @@ def test_a_lost_frame_is_fetched_from_who_made_it_and_who_keeps_it():
     book.feed(BlobsEnded(fetch.ticket, ""))
     assert book.expect(Notice).event == "blob_healed"
     assert book.machine.next_deadline() is None
+
+
+def test_who_delivered_a_frame_may_have_it_still():
+    delivered = Delivered("3", 0, (), CARL, 1)
+    fold = folded(*begun(manifest=SCENE), ReplicaSet(fence(), 2, (ME, BEN)), ended(3, 1, by=ANNA), delivered)
+    book = Playbook(Healing(me=ME, folds=lambda: [fold])).feed(BlobLost(output(3, ANNA).digest))
+    assert book.expect(FetchBlobs).holders == (ANNA, BEN, CARL)
 
 
 def test_a_lost_scene_comes_from_the_replicas():

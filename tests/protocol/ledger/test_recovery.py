@@ -3,11 +3,11 @@ from __future__ import annotations
 from protocol import limits
 from protocol.effects import FetchBlobs
 from protocol.kernel import Now
-from protocol.ledger.facts import Body, Closed, FrameEnded, ReplicaSet, Retried
+from protocol.ledger.facts import Body, Closed, Delivered, FrameEnded, ReplicaSet, Retried
 from protocol.ledger.held import HeldJob
 from protocol.ledger.recovery import Recovery
 from protocol.ledger.replicas import Replicas
-from tests.protocol.making import ANNA, BEN, JOB, ME, begun, changed, ended, facts, fence, output
+from tests.protocol.making import ANNA, BEN, CARL, JOB, ME, begun, changed, ended, facts, fence, output
 
 
 def at(seconds: float) -> Now:
@@ -33,6 +33,17 @@ def mesh(**states: str) -> Replicas:
 
 def searched(job: HeldJob, results: list[FrameEnded], known: Replicas, recovery: Recovery, now: Now) -> list[FetchBlobs]:
     return recovery.look_for(job, results, known, now)
+
+
+def test_who_delivered_a_frame_is_asked_too_while_it_is_there():
+    one = ended(1, 1, by=ANNA)
+    job = held(one, Delivered("1", 0, (), CARL, 1))
+    for state, holders in (("alive", (ANNA, BEN, CARL)), ("dead", (ANNA, BEN))):
+        known = mesh()
+        known.heard(changed(CARL), at(0))
+        known.heard(changed(CARL, state), at(0))  # type: ignore[arg-type]
+        (fetch,) = searched(job, [one], known, Recovery(me=ME), at(100))
+        assert fetch.holders == holders
 
 
 def lost_after(state: str, seconds: float, *, result: FrameEnded | None = None, more: tuple[Body, ...] = ()) -> list[Retried]:
