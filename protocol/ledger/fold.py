@@ -5,7 +5,7 @@ Refuses to know leases, peers' health and time. `add` takes facts in any order b
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from protocol import limits
@@ -96,29 +96,28 @@ class JobFold:
         """Take what others know of this job. Those facts that were news, in order; and, by frame, the result that it had and the
         one that it has now, where that is another attempt of the same generation: two owners have committed the frame."""
         taken: list[Fact] = []
-        attempts: set[AttemptId] = set()
-        replaced: dict[int, tuple[FrameEnded, FrameEnded]] = {}
+        before: dict[int, FrameEnded | None] = {}
         for fact in facts:
-            if fact.job != self.job or not self.add(fact):
+            if fact.job != self.job:
+                continue
+            ended = fact.body if isinstance(fact.body, FrameEnded) and fact.body.result.failure is None else None
+            had = None if ended is None else self.winners.get(ended.frame)
+            if not self.add(fact):
                 continue
             taken.append(fact)
-            if not isinstance(fact.body, FrameEnded):
-                continue
-            frame, before = fact.body.frame, self._beaten_by(fact.body)
-            if frame in replaced and before is not None:
-                replaced[frame] = (replaced[frame][0], fact.body)
-            elif before is not None and before.attempt not in attempts:
-                replaced[frame] = (before, fact.body)
-            attempts.add(fact.body.attempt)
-        return taken, replaced
+            if ended is not None:
+                before.setdefault(ended.frame, had)
+        return taken, self._replaced(before)
 
-    def _beaten_by(self, ended: FrameEnded) -> FrameEnded | None:
-        """The rival that had the frame until this one, which was added just now."""
-        if ended.result.failure is not None or not self.has_rivals(ended.frame) or self.winners[ended.frame] != ended:
-            return None
-        before = self.winners.beaten(ended.frame)[-1]
-        is_rival = before.generation == ended.generation and before.attempt != ended.attempt
-        return before if is_rival and self.is_done(ended.frame) else None
+    def _replaced(self, before: Mapping[int, FrameEnded | None]) -> dict[int, tuple[FrameEnded, FrameEnded]]:
+        pairs: dict[int, tuple[FrameEnded, FrameEnded]] = {}
+        for frame, was in before.items():
+            if was is None or self.frames is None or frame not in self.frames or not self.is_done(frame):
+                continue
+            now = self.winners[frame]
+            if now.generation == was.generation and now.attempt != was.attempt:
+                pairs[frame] = (was, now)
+        return pairs
 
     def release(self) -> None:
         """The job is not held here any more: let go what lies in the attic."""

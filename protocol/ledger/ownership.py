@@ -181,11 +181,11 @@ class Ownership:
         """Frames whose bytes nobody has are wanted again; it costs no attempt."""
         if held.is_quiet or held.fold.cancelled:
             return []
-        again = self._recovery.lost(held, self._replicas, now)
+        again, looking = self._recovery.lost(held, self._replicas, now), self._recovery.look_again(held, self._replicas, now)
         if not again:
-            return []
+            return [*looking]
         frames = ",".join(one.frames for one in again)
-        outputs = self._append(held, [*again], now)
+        outputs = [*looking, *self._append(held, [*again], now)]
         notice = Notice("frames_lost", "warning", held.fold.job, {"frames": frames[: limits.SUMMARY_RANGES_CHARS_MAX]})
         return [*outputs, notice, *self._after_change(held, now)]
 

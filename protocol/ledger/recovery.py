@@ -23,10 +23,13 @@ from protocol.ledger.replicas import Replicas
 
 @dataclass(slots=True)
 class _Search:
-    """`ended` is the attempt whose bytes are looked for since `since` (monotonic seconds), under `ticket` while that lasts."""
+    """`ended` is the attempt whose bytes are looked for since `since` (monotonic seconds), under `ticket` while that lasts; they
+    were asked for last at `asked_at`, and in vain last at `missed_at`."""
 
     ended: FrameEnded
     since: float
+    asked_at: float
+    missed_at: float = 0.0
     ticket: Ticket | None = None
     state: Literal["new", "found", "failed", "left"] = "new"
 
@@ -47,20 +50,34 @@ class Recovery:
 
     def look_for(self, held: HeldJob, lacking: Iterable[FrameEnded], replicas: Replicas, now: Now) -> list[FetchBlobs]:
         """Look for the bytes of these results, each by itself, so that one that is lost keeps no other back."""
-        job = held.fold.job
-        searches = self._searches.setdefault(job, {})
+        searches = self._searches.setdefault(held.fold.job, {})
+        found = [searches.setdefault(ended.attempt, _Search(ended, now.monotonic_s, now.monotonic_s)) for ended in lacking]
+        return self._ask(held, [one for one in found if one.state not in ("found", "left")], replicas, now)
+
+    def look_again(self, held: HeldJob, replicas: Replicas, now: Now) -> list[FetchBlobs]:
+        """Look a last time for what `lost` would give up: it may have come in the meantime, with something else."""
+        searches = self._searches.get(held.fold.job, {}).values()
+        return self._ask(held, [one for one in searches if self._is_due(held, one, replicas, now, asked=False)], replicas, now)
+
+    def _ask(self, held: HeldJob, searches: Iterable[_Search], replicas: Replicas, now: Now) -> list[FetchBlobs]:
         outputs: list[FetchBlobs] = []
-        for ended in lacking:
-            search = searches.setdefault(ended.attempt, _Search(ended, now.monotonic_s))
-            if search.ticket is not None or search.state in ("found", "left"):
+        for search in searches:
+            if search.ticket is not None:
                 continue
             if len(self._tickets) >= limits.SEARCHES_AT_ONCE_MAX:
                 break
             self._next += 1
-            search.ticket = Ticket(f"find-{self._next}")
-            self._tickets[search.ticket] = (job, ended.attempt)
-            outputs.append(FetchBlobs(search.ticket, _blobs(ended), self._holders(held, ended, replicas), job))
+            search.ticket, search.asked_at = Ticket(f"find-{self._next}"), now.monotonic_s
+            self._tickets[search.ticket] = (held.fold.job, search.ended.attempt)
+            holders = self._holders(held, search.ended, replicas)
+            outputs.append(FetchBlobs(search.ticket, _blobs(search.ended), holders, held.fold.job))
         return outputs
+
+    def _is_due(self, held: HeldJob, search: _Search, replicas: Replicas, now: Now, *, asked: bool) -> bool:
+        """Whether it was looked for long enough; `asked`: and in vain once more since then."""
+        patience_s = self._patience_s(held, search.ended, replicas)
+        is_over = search.state == "failed" and now.monotonic_s - search.since >= patience_s
+        return is_over and (search.missed_at - search.since >= patience_s) == asked
 
     def ended(self, ticket: Ticket, error: str) -> None:
         """A search has ended: its bytes are here, or nobody who was asked has them."""
@@ -68,6 +85,7 @@ class Recovery:
         search = self._searches.get(job, {}).get(attempt)
         if search is not None and search.ticket == ticket:
             search.ticket, search.state = None, "failed" if error else "found"
+            search.missed_at = search.asked_at
 
     def is_patient(self, job: JobId) -> bool:
         """Whether something of the job has not been found yet, and not been given up."""
@@ -82,7 +100,7 @@ class Recovery:
         by_generation: dict[int, list[int]] = {}
         for attempt, search in list(searches.items()):
             ended = search.ended
-            if search.state != "failed" or now.monotonic_s - search.since < self._patience_s(held, ended, replicas):
+            if not self._is_due(held, search, replicas, now, asked=True):
                 continue
             if not wins(held.fold, ended):
                 del searches[attempt]

@@ -52,7 +52,26 @@ def lost_after(state: str, seconds: float, *, result: FrameEnded | None = None, 
     job, known, recovery = held(one, *more), mesh(anna=state), Recovery(me=ME)
     (fetch,) = searched(job, [one], known, recovery, at(100))
     recovery.ended(fetch.ticket, "nobody has it")
+    for again in recovery.look_again(job, known, at(100 + seconds)):
+        recovery.ended(again.ticket, "nobody has it")
     return recovery.lost(job, known, at(100 + seconds))
+
+
+def test_what_came_by_itself_meanwhile_is_found_before_it_is_given_up():
+    one = ended(1, 1, by=ANNA)
+    job, known, recovery = held(one), mesh(anna="dead"), Recovery(me=ME)
+    (fetch,) = searched(job, [one], known, recovery, at(100))
+    assert recovery.look_again(job, known, at(200)) == [], "it is being looked for"
+    recovery.ended(fetch.ticket, "nobody has it")
+    over = at(100 + limits.LOST_WITHOUT_HOLDER_S)
+    assert recovery.look_again(job, known, at(101)) == []
+    assert recovery.lost(job, known, over) == []
+    (again,) = recovery.look_again(job, known, over)
+    assert again.items == fetch.items
+    assert recovery.lost(job, known, over) == [], "it is looked for a last time"
+    assert recovery.look_again(job, known, over) == []
+    recovery.ended(again.ticket, "")
+    assert recovery.lost(job, known, at(300)) == []
 
 
 def test_each_result_is_looked_for_by_itself_at_whoever_may_have_it():
