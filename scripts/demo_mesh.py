@@ -153,7 +153,8 @@ class Mesh:
     def await_together(self) -> None:
         """Until each peer sees all three alive, each with a Blender."""
         wait_until(lambda: all(self._sees_all(peer) for peer in self.peers), TOGETHER_S, self._why_apart)
-        capability = self.peers[0].get(f"peers/{self.peers[0].id}")["capabilities"][0]
+        capabilities = self.peers[0].get(f"peers/{self.peers[0].id}")["capabilities"]
+        capability = next(one for one in capabilities if one["renderer"] == "blender")
         home = "the module bpy" if capability.get("home") == "bpy" else "a program"
         tell(f"each of the three sees the other two, and each has found a Blender: {capability['version']} ({home})")
 
