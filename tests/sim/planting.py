@@ -7,6 +7,7 @@ each: `{"number": 7, "seed": 12, "kind": "safety", "message": "..."}`, the seed 
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from tests.planting import TOP, copied, forked, mistake
 from tests.sim.mistakes import MISTAKES
 
 SOUND: Final = 0  # the number of no mistake at all
+SEED_CPU_S: Final = 45.0  # the sound source takes some two seconds for a seed; a mistake may make facts for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,17 @@ class Found:
 def search(job: Job) -> int:
     """In a child: look, and print a line of JSON."""
     from tests.sim.campaign import run
+    from tests.sim.world import Stuck
 
+    def too_long(*_: object) -> None:
+        raise Stuck(f"more than {SEED_CPU_S:g} s of computing: something goes round and round")
+
+    signal.signal(signal.SIGVTALRM, too_long)
     row = Found(job.number, None, "ok", "")
     for seed in range(job.first, job.first + job.count):
+        signal.setitimer(signal.ITIMER_VIRTUAL, SEED_CPU_S)
         outcome = run(seed)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         if outcome.kind != "ok":
             row = Found(job.number, seed, outcome.kind, outcome.message)
             break
