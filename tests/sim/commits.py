@@ -239,7 +239,7 @@ class Closing(Checker):
 
     def stepped(self, host: Host, event: Event | None, effects: list[Effect]) -> None:
         for fact in authored(host, effects):
-            if isinstance(fact.body, Closed) and fact.body.state != "cancelled":
+            if isinstance(fact.body, Closed) and fact.body.state != "cancelled" and self.concerns(host, fact.job, fact.body):
                 assert host.node is not None
                 fold = host.node.ledger.fold(fact.job)
                 assert fold is not None
@@ -250,6 +250,10 @@ class Closing(Checker):
         seen, spec = fold.inspection, fold.spec
         assert spec is not None
         return seen is not None and seen.error is None and fold.register("on_warning", spec.on_warning) != "fail"
+
+    def concerns(self, host: Host, job: JobId, closed: Closed) -> bool:
+        """Whether to look at this closing."""
+        return True
 
     def closed(self, host: Host, fold: JobFold, state: str, outcome: Outcome) -> None:
         """`host` closes the job as completed or failed in this step."""
@@ -269,7 +273,13 @@ class ClosedIsComplete(Closing):
 
 
 class ClosedIsSafe(Closing):
-    """A job is closed only when each finished frame is on two disks, where there are two peers that can hold it."""
+    """A job is closed only when each finished frame is on two disks, where there are two peers that can hold it.
+
+    An heir that passes on what its job was closed with says nothing new: what was lost since is sought, and the job stays closed."""
+
+    def concerns(self, host: Host, job: JobId, closed: Closed) -> bool:
+        said = [fact.body for fact in host.disk.facts.get(job, {}).values() if isinstance(fact.body, Closed)]
+        return not any((one.state, one.wall_ms) == (closed.state, closed.wall_ms) and one.fence < closed.fence for one in said)
 
     def closed(self, host: Host, fold: JobFold, state: str, outcome: Outcome) -> None:
         assert fold.frames is not None

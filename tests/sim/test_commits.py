@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.effects import Notice, Persist, SendStream
-from protocol.ids import JobId, LeaseId
+from protocol.ids import AuthorId, Fence, JobId, LeaseId
 from protocol.ledger.facts import Closed, Fact, FrameEnded, Retried
 from protocol.records import PutFact
 from protocol.wire.work import Facts, FactsHeld, Report, Reported, WorkMessage
@@ -141,6 +141,14 @@ def test_a_job_that_is_closed_too_early_is_seen(quiet: Quiet, monkeypatch: pytes
             monkeypatch.setattr(other.disk, "blobs", {})
     with pytest.raises(Unsafe, match="is on 1 of 2 disks"):
         ClosedIsSafe(world).stepped(host, None, [closing])
+    heirs = own(host, fact.job, Closed("completed", Fence(fold.fence.epoch + 1, host.peer), 0, 1))
+    with pytest.raises(Unsafe, match="is on 1 of 2 disks"):
+        ClosedIsSafe(world).stepped(host, None, [heirs])
+    said = replace(fact, author=AuthorId("e" * 16), seq=1, body=Closed("completed", fold.fence, 0, 1))
+    monkeypatch.setitem(host.disk.facts, fact.job, {**host.disk.facts[fact.job], (said.author, 1): said})
+    ClosedIsSafe(world).stepped(host, None, [heirs])
+    with pytest.raises(Unsafe, match="is on 1 of 2 disks"):
+        ClosedIsSafe(world).stepped(host, None, [own(host, fact.job, Closed("completed", fold.fence, 0, 2))])
 
 
 def test_the_checkers_own_word_on_frames_is_that_of_the_fold(quiet: Quiet):
