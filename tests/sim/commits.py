@@ -275,7 +275,8 @@ class ClosedIsComplete(Closing):
 class ClosedIsSafe(Closing):
     """A job is closed only when each finished frame is on two disks, where there are two peers that can hold it.
 
-    An heir that passes on what its job was closed with says nothing new: what was lost since is sought, and the job stays closed."""
+    An heir that passes on what its job was closed with says nothing new: what was lost since is sought, and the job stays
+    closed."""
 
     def concerns(self, host: Host, job: JobId, closed: Closed) -> bool:
         said = [fact.body for fact in host.disk.facts.get(job, {}).values() if isinstance(fact.body, Closed)]
