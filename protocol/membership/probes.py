@@ -273,10 +273,18 @@ class Prober:
             self._only_by_stream(member)
             return
         if probe.indirect and not probe.refused:
-            self._ctx.awareness.worse(min(1, len(probe.helpers) - len(probe.nacked)))
+            self._mind_silence(probe)
         self._desk.accuse(member, now_s, refused=probe.refused)
         if probe.refused and member.state == "suspect":
             self._recheck[member.peer] = now_s + self._ctx.options.refusals_apart_s
+
+    def _mind_silence(self, probe: Probe) -> None:
+        """A helper that owes its nack: either this peer is slow, or that helper is gone too and is asked out of turn. One that is
+        held for gone by now says nothing about us."""
+        owing = [self._ctx.members.get(peer) for peer in probe.helpers if peer not in probe.nacked]
+        silent = [member.peer for member in owing if member is not None and member.state == "alive"]
+        self._ctx.awareness.worse(min(1, len(silent)))
+        self._ctx.to_look_at += silent
 
     def _only_by_stream(self, member: Member) -> None:
         if not member.stream_only:

@@ -5,8 +5,8 @@ datagrams arrive opened and decoded, streams arrive with a proven sender, time i
 freshness are drawn by the shell (`token`).
 
 The parts, each deciding one thing: `rotation` (whom next), `probes` (is it there), `news` (what news does to the table),
-`suspicion` (how long), `broadcasts` and `gossip` (what is said to whom), `sync` (whole tables), `healing` (seeds, dead,
-snapshot), `strangers` (unproven salts), `awareness` (our own health).
+`suspicion` (how long), `broadcasts` and `gossip` (what is said to whom), `sync` (whole tables), `introductions` (who I am),
+`healing` (seeds, dead, snapshot), `strangers` (unproven salts), `awareness` (our own health).
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from protocol.kernel import Now
 from protocol.membership.context import Context
 from protocol.membership.gossip import Gossip
 from protocol.membership.healing import Healing
+from protocol.membership.introductions import Introductions
 from protocol.membership.members import Member, MemberView
 from protocol.membership.news import Desk
 from protocol.membership.options import SwimOptions
@@ -98,10 +99,12 @@ class Swim:
         self._desk = Desk(self._ctx, rotation)
         self._prober = Prober(self._ctx, rotation, self._desk)
         self._gossip = Gossip(self._ctx)
-        self._sync = Sync(self._ctx, self._desk)
+        self._introductions = Introductions(self._ctx)
+        self._sync = Sync(self._ctx, self._desk, self._introductions)
         self._healing = Healing(self._ctx, self._sync)
         self._strangers = Strangers(self._ctx)
         self._pinger = Pinger(self._ctx)
+        self._parts = (self._prober, self._desk, self._gossip, self._sync, self._introductions, self._healing, self._pinger)
         self._due_s: float | None = None
         self._leave_by_s: float | None = None
         self._booted = False
@@ -206,7 +209,7 @@ class Swim:
         now_s = now.monotonic_s
         if self._due_s is not None and now_s >= self._due_s:
             self._mind_lateness(now_s - self._due_s)
-            for part in (self._prober, self._desk, self._gossip, self._sync, self._healing, self._pinger):
+            for part in self._parts:
                 part.on_deadline(now_s)
         return self._settle(now_s)
 
@@ -229,8 +232,7 @@ class Swim:
         self._healing.arm(now_s)
         if self._leave_by_s is not None:
             self._watch_departure(now_s, self._leave_by_s)
-        parts = (self._prober, self._desk, self._gossip, self._sync, self._healing, self._pinger)
-        times = [at_s for at_s in (part.next_deadline() for part in parts) if at_s is not None]
+        times = [at_s for at_s in (part.next_deadline() for part in self._parts) if at_s is not None]
         if self._leave_by_s is not None and not self._departed:
             times.append(self._leave_by_s)
         self._due_s = min(times, default=None)
@@ -298,6 +300,9 @@ class Swim:
             for message in event.messages:
                 if not isinstance(message, _NEWS):
                     self._control(message, event, now_s)
+            kinds = {type(message) for message in event.messages}
+            if Ack in kinds and Ping not in kinds:  # with a challenge beside it, it would not believe this peer yet
+                self._introductions.believed(event.sender)
         else:
             self._stranger(event, now_s)
 

@@ -16,6 +16,7 @@ from protocol import limits
 from protocol.effects import SendStream, SendToSeed
 from protocol.ids import Address, PeerId
 from protocol.membership.context import Context
+from protocol.membership.introductions import Introductions
 from protocol.membership.members import Member
 from protocol.membership.news import Desk
 from protocol.signals import MemberState
@@ -38,9 +39,10 @@ class Sync:
     """Invariants: after a start rounds come at doubling distances, then one per (scaled) interval, each with one member
     by chance; a message holds at most `limits.SYNC_NEWS_MAX` members."""
 
-    def __init__(self, context: Context, desk: Desk) -> None:
+    def __init__(self, context: Context, desk: Desk, introductions: Introductions) -> None:
         self._ctx = context
         self._desk = desk
+        self._introductions = introductions
         self._at_s: float | None = None
         self._wait_s = 0.0
         self._again: dict[PeerId, tuple[float, int]] = {}  # failed pulls: (when next, how often failed)
@@ -90,8 +92,10 @@ class Sync:
     def push_pull_received(self, message: PushPull, sender: PeerId, now_s: float) -> None:
         """State arrives, and is answered when asked for."""
         self._again.pop(sender, None)
+        unknown = [news.alive.peer for news in message.news if self._ctx.members.get(news.alive.peer) is None]
         for news in message.news:
             self._desk.merge(news, sender, now_s)
+        self._introductions.begin((peer for peer in unknown if peer != sender), now_s)
         member = self._ctx.members.get(sender)
         if member is None:
             return

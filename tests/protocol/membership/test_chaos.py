@@ -53,7 +53,8 @@ def test_after_any_chaos_the_living_agree_and_nothing_was_vacuous(capsys: pytest
 
 
 def test_a_little_chaos_ends_in_agreement() -> None:
-    for seed in range(10_000, 10_012):
+    """Among them three in which a machine that lets incarnations fall is caught: one in 40 shows it."""
+    for seed in (*range(10_000, 10_009), 10_029, 10_064, 10_091):
         run(seed)
 
 

@@ -44,6 +44,21 @@ def test_peers_with_one_seed_find_one_another_within_a_second(count: int) -> Non
     assert false_accusations(mesh, of="member_suspected") == []
 
 
+def test_a_joiner_is_known_to_all_before_tables_are_compared() -> None:
+    """Of 40 joiners gossip alone leaves one or two unknown to somebody for seconds."""
+    for seed in range(4):
+        mesh = Mesh(seed=seed).start_many(5)
+        for joiner in range(10, 20):
+            mesh.start(joiner, seeds=[0])
+            joined_s = mesh.run_until(mesh.all_alive, 30)
+            assert joined_s is not None
+            assert joined_s < 0.1, (seed, joiner)
+            mesh.feed(joiner, DrainAsked(leave=True))
+            mesh.run(3)
+            mesh.kill(joiner)
+            mesh.run(0.5)
+
+
 def test_at_30_percent_loss_they_still_find_one_another_within_five_seconds() -> None:
     for seed in range(20):
         mesh = Mesh(seed=seed)
@@ -96,6 +111,20 @@ def test_a_host_that_is_gone_is_known_to_all(count: int, within_s: float) -> Non
     assert known_s is not None
     assert known_s < within_s
     assert Counter(notice.fields["peer"] for notice in false_accusations(mesh)) == {peer_id(count - 1): count - 1}
+
+
+def test_three_of_five_that_vanish_within_a_second_are_known_soon() -> None:
+    """The helpers that the two who are left ask first are gone as well."""
+    for seed in range(40):
+        mesh = Mesh(seed=seed).start_many(5, settle_s=20 + seed % 10 * 0.3)
+        vanishing = mesh.random.sample(range(1, 5), 3)
+        for number in vanishing:
+            mesh.silence(number)
+            mesh.run(0.5)
+        last = vanishing[-1]
+        known_s = mesh.run_until(lambda mesh=mesh, last=last: everybody_says(mesh, last, "dead"), 60)  # type: ignore[misc]
+        assert known_s is not None, seed
+        assert known_s < 10.0, seed
 
 
 def test_a_one_way_cut_is_routed_round_by_helpers() -> None:

@@ -159,6 +159,29 @@ def test_missed_nacks_are_our_own_ill_health_and_nacks_are_not() -> None:
     assert book.machine.health_score == 1
 
 
+def test_a_helper_that_owes_its_nack_is_asked_out_of_turn() -> None:
+    def asked(*nacking: PeerId) -> list[PeerId]:
+        """Whom the probe of A leads to: one is asked by the cycle meanwhile."""
+        book = knowing(A, B, C, D)
+        ping, _ = indirect(book, to=A)
+        book.silent = (A, B, C, D)
+        book.feed(*(says(helper, Nack(ping.seq)) for helper in nacking)).forget().wait(0.55)
+        assert state(book, A) == "suspect"
+        return [ping.target for ping in sent(book, Ping) if ping.target not in (None, A)]
+
+    assert sorted(asked()) == [B, C, D]
+    assert len(asked(B, C, D)) == 1
+
+
+def test_a_helper_that_is_held_for_gone_by_now_says_nothing_of_our_own_health() -> None:
+    book = knowing(A, B, C, D)
+    ping, helpers = indirect(book, to=A)
+    book.silent = (A, B, C, D)
+    gone, *others = helpers
+    book.feed(*(says(helper, Nack(ping.seq)) for helper in others), says(others[0], Dead(gone, 1, 1, others[0]))).wait(0.55)
+    assert (state(book, A), state(book, gone), book.machine.health_score) == ("suspect", "dead", 0)
+
+
 def test_success_heals_and_a_late_loop_harms_and_every_wait_follows() -> None:
     book = knowing(A)
     book.feed(LoopLagged(0.05))
