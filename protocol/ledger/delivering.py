@@ -21,6 +21,12 @@ from protocol.signals import DeliveryDue
 NOT_SWEPT = -1
 
 
+def deliver_anew(held: HeldJob) -> None:
+    """Nobody is at the job's files any more: no look at the destination is under way, and nothing hinders one."""
+    held.sweeping = held.swept = NOT_SWEPT
+    held.activity.delivery_because = ()
+
+
 def delivery_due(held: HeldJob, holders: tuple[PeerId, ...], frames: Iterable[int] | None = None) -> list[DeliveryDue]:
     """Done frames (of `frames`, or of all) that are not in the destination yet; empty without one."""
     fold = held.fold

@@ -15,7 +15,7 @@ from protocol.jobs.results import Inspection
 from protocol.kernel import Now
 from protocol.ledger.attic import Attic, MemoryAttic
 from protocol.ledger.closing import known_inspection, last_word
-from protocol.ledger.delivering import NOT_SWEPT, delivery_due, sweep_due
+from protocol.ledger.delivering import deliver_anew, delivery_due, sweep_due
 from protocol.ledger.facts import Body, Fact, Inspected, ReplicaSet
 from protocol.ledger.fold import JobFold
 from protocol.ledger.healing import needs_blob
@@ -223,9 +223,9 @@ class Ownership:
             outputs.append(Notice("job_yielded", job=held.fold.job, fields={"to": held.owner, "epoch": held.fold.fence.epoch}))
         held.opened = False
         held.claim = None
+        deliver_anew(held)
         self._recovery.forget(held.fold.job)
         outputs.extend([*self._withdraw(held), *self._succeed(held, now)])
-        held.sweeping = held.swept = NOT_SWEPT
         if self._replicas.lacking(held):
             self._wake_rounds(now)
         return outputs
@@ -313,6 +313,7 @@ class Ownership:
         outputs: list[Output] = [WorkClosed(fold.job, "taken over again", ended=False)] if held.opened else []
         fence = Fence(before.epoch + 1, self._me)
         held.opened, held.resumes, held.rival = False, True, None
+        deliver_anew(held)
         outputs.extend(self._append(held, takeover_bodies(fold, fence, now), now))
         held.claim = None if fold.is_closed else claim(held, now)
         outputs.append(succession_notice(fold.job, before.peer, fence, was_there=self._replicas.is_live(before.peer)))

@@ -18,10 +18,18 @@ from protocol.ledger.fold import JobFold
 from protocol.ledger.held import HeldJob
 from protocol.ledger.ledger import Ledger
 from protocol.records import PutFact
-from protocol.signals import DeliveryDue, DeliverySwept, DeliveryWaits, FrameCommitted, FramesDelivered
+from protocol.signals import (
+    DeliveryDue,
+    DeliverySwept,
+    DeliveryWaits,
+    FrameCommitted,
+    FramesDelivered,
+    SummaryChanged,
+    WorkClosed,
+)
 from protocol.views import Reason
 from tests.playbook import Playbook
-from tests.protocol.making import ANNA, JOB, ME, attempt, begun, done, ended, facts, output, spec
+from tests.protocol.making import ANNA, BEN, JOB, ME, attempt, begun, changed, done, ended, facts, job_view, output, spec
 
 NOW = Now(1.0, 2_000)
 WANTED = spec(frames="1-2", destination="farm:film", name="shot")
@@ -154,6 +162,19 @@ def test_a_job_is_completed_only_when_its_last_frames_are_swept(book: Playbook, 
     assert swept(book.take(DeliveryDue)) == [1]
     book.feed(DeliverySwept(JOB))
     assert (swept(book.take(DeliveryDue)), closed(book)) == ([2], [])
+    book.feed(DeliverySwept(JOB))
+    assert [one.state for one in closed(book)] == ["completed"]
+
+
+def test_an_owner_that_raises_itself_sweeps_anew_since_its_delivery_has_forgotten_the_job(book: Playbook):
+    reason = Reason("output_root_unreachable", "cut off", "it is tried again", ANNA)
+    book.feed(commit(1), commit(2), FramesDelivered(JOB, ANNA, (Placed(1, 0), Placed(2, 0))))
+    assert swept(book.take(DeliveryDue)) == [1, 2]
+    book.feed(changed(BEN), DeliveryWaits(JOB, (reason,)), SummaryChanged(JOB, job_view(owner=BEN, epoch=2)))
+    book.feed(changed(BEN, "dead")).wait(limits.ADOPT_S + limits.MERGE_S + 0.1)
+    book.expect(WorkClosed, ended=False)
+    assert swept(book.take(DeliveryDue)) == [1, 2]
+    assert book.machine.view(JOB).waiting_because == ()
     book.feed(DeliverySwept(JOB))
     assert [one.state for one in closed(book)] == ["completed"]
 
