@@ -199,6 +199,13 @@ class DeliveryDue:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryVoid:
+    """The ledger to the delivery: what was due of this job until now counts no more; what is due from now on is told anew."""
+
+    job: JobId
+
+
+@dataclass(frozen=True, slots=True)
 class FramesDelivered:
     """The delivery to the ledger: these lie in the destination, durably; make it a fact."""
 
@@ -258,6 +265,7 @@ Signal = (
     | FrameCommitted
     | SceneInspected
     | DeliveryDue
+    | DeliveryVoid
     | FramesDelivered
     | DeliverySwept
     | DeliveryWaits

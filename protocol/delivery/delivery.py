@@ -17,6 +17,7 @@ from protocol.kernel import Now
 from protocol.signals import (
     DeliveryDue,
     DeliverySwept,
+    DeliveryVoid,
     DeliveryWaits,
     FramesDelivered,
     PeerChanged,
@@ -53,7 +54,7 @@ class Delivery:
         match event:
             case DeliveryDue():
                 return self._due(event, now)
-            case WorkClosed(job):
+            case WorkClosed(job) | DeliveryVoid(job):
                 self._jobs.pop(job, None)
                 return []
             case PeerChanged():

@@ -13,10 +13,10 @@ from protocol.ids import PeerId
 from protocol.jobs.frames import format_frames
 from protocol.jobs.parcels import Placed
 from protocol.kernel import Now
-from protocol.ledger.facts import Delivered, FrameEnded
+from protocol.ledger.facts import Body, Delivered, FrameEnded, Retried
 from protocol.ledger.fold import JobFold
 from protocol.ledger.held import HeldJob
-from protocol.signals import DeliveryDue
+from protocol.signals import DeliveryDue, DeliveryVoid
 
 NOT_SWEPT = -1
 
@@ -25,6 +25,16 @@ def deliver_anew(held: HeldJob) -> None:
     """Nobody is at the job's files any more: no look at the destination is under way, and nothing hinders one."""
     held.sweeping = held.swept = NOT_SWEPT
     held.activity.delivery_because = ()
+
+
+def void(held: HeldJob, news: Iterable[Body], *, replaced: bool) -> list[DeliveryVoid]:
+    """What becomes of frames that are on their way, now that these facts are known. A result that was `replaced`, is not wanted
+    any more or was delivered by another owner may be nowhere by now, and must keep nothing back; nor is one swept."""
+    is_news = replaced or any(isinstance(body, Delivered | Retried) for body in news)
+    if not (held.opened and is_news) or held.fold.destination is None:
+        return []
+    deliver_anew(held)
+    return [DeliveryVoid(held.fold.job)]
 
 
 def delivery_due(held: HeldJob, holders: tuple[PeerId, ...], frames: Iterable[int] | None = None) -> list[DeliveryDue]:

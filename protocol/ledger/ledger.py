@@ -14,7 +14,7 @@ from protocol.ids import Fence, JobId, PeerId, RequestId
 from protocol.jobs.identity import canonical, job_id
 from protocol.kernel import Now
 from protocol.ledger.controls import control_facts
-from protocol.ledger.delivering import delivered_facts, delivery_due, sweep_on
+from protocol.ledger.delivering import delivered_facts, delivery_due, sweep_on, void
 from protocol.ledger.facts import FrameEnded
 from protocol.ledger.held import HeldJob
 from protocol.ledger.inquiry import Known
@@ -134,6 +134,7 @@ class Ledger(Ownership):
         held.copies.told(sender, dict(facts.versions))
         outputs: list[Output] = [Persist(taken)] if taken else []
         outputs.extend(winner_notice(held.fold, before, after) for before, after in replaced.values())
+        outputs.extend(void(held, (fact.body for fact in merged), replaced=bool(replaced)))
         outputs.extend(self._after_change(held, now) if taken else [])
         if taken and held.owner == self._me:
             outputs.append(Notice("late_facts", "debug", facts.job, {"from": sender, "count": len(taken)}))

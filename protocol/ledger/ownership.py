@@ -15,8 +15,8 @@ from protocol.jobs.results import Inspection
 from protocol.kernel import Now
 from protocol.ledger.attic import Attic, MemoryAttic
 from protocol.ledger.closing import known_inspection, last_word
-from protocol.ledger.delivering import deliver_anew, delivery_due, sweep_due
-from protocol.ledger.facts import Body, Fact, Inspected, ReplicaSet
+from protocol.ledger.delivering import deliver_anew, delivery_due, sweep_due, void
+from protocol.ledger.facts import Body, Fact, Inspected, ReplicaSet, Retried
 from protocol.ledger.fold import JobFold
 from protocol.ledger.healing import needs_blob
 from protocol.ledger.held import HeldJob
@@ -121,7 +121,8 @@ class Ownership:
         if not facts:
             return []
         self._keeper.authored(held.fold.job, self._author, facts[0].seq, facts[-1].seq)
-        return [Persist(tuple(PutFact(fact) for fact in facts)), *self._push_all(held), *self._keep_own(held)]
+        again = void(held, (body for body in bodies if isinstance(body, Retried)), replaced=False)
+        return [Persist(tuple(PutFact(fact) for fact in facts)), *again, *self._push_all(held), *self._keep_own(held)]
 
     def _keep_own(self, held: HeldJob) -> list[Output]:
         """An owner's copy counts as one of the two that a frame needs: what others have made and it lacks is brought here."""

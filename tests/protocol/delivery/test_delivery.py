@@ -11,7 +11,7 @@ from protocol.effects import Deliver, FetchBlobs, Notice
 from protocol.events import BlobsEnded, DeliverEnded, StreamFailed, StreamReceived
 from protocol.ids import PeerId
 from protocol.jobs.parcels import Parcel, Placed
-from protocol.signals import DeliverySwept, DeliveryWaits, FramesDelivered, Send, WorkClosed
+from protocol.signals import DeliverySwept, DeliveryVoid, DeliveryWaits, FramesDelivered, Send, WorkClosed
 from protocol.wire.delivery import Carried, Carry
 from tests.playbook import Playbook
 from tests.protocol.delivery.test_consignment import due
@@ -86,6 +86,18 @@ def test_a_root_that_hinders_is_tried_again_elsewhere_and_says_why():
     assert [parcel.frame for parcel in carry.parcels] == [2]
     answer(book, BEN, carry, Placed(2, 0))
     assert book.expect(DeliveryWaits).reasons == ()
+
+
+def test_what_is_void_is_not_carried_any_more_and_what_is_due_then_is_at_once():
+    book = begin().feed(having(ANNA, "farm"), due(ended(1, 1), ended(2, 2)))
+    first = asked(book, ANNA)
+    answer(book, ANNA, first, code="output_unreachable", reason="nobody has it")
+    book.feed(DeliveryVoid(JOB), due(ended(2, 2)))
+    assert [parcel.frame for parcel in asked(book, ANNA).parcels] == [2]
+    book.feed(DeliveryVoid(JOB))
+    assert book.machine.next_deadline() is None
+    answer(book, ANNA, first, Placed(2, 0))
+    assert book.take(FramesDelivered) == []
 
 
 def test_a_conflict_is_told_by_name():

@@ -8,12 +8,12 @@ import pytest
 
 from protocol import limits
 from protocol.effects import Persist
-from protocol.events import Booted
-from protocol.ids import AuthorId
+from protocol.events import Booted, ControlAsked, StreamReceived
+from protocol.ids import AuthorId, RequestId
 from protocol.jobs.parcels import Placed
 from protocol.kernel import Now
 from protocol.ledger.delivering import delivered_facts, delivery_due, is_delivered, sweep_due, sweep_on
-from protocol.ledger.facts import Closed, Delivered, Retried
+from protocol.ledger.facts import Closed, Delivered, FrameEnded, Retried
 from protocol.ledger.fold import JobFold
 from protocol.ledger.held import HeldJob
 from protocol.ledger.ledger import Ledger
@@ -21,6 +21,7 @@ from protocol.records import PutFact
 from protocol.signals import (
     DeliveryDue,
     DeliverySwept,
+    DeliveryVoid,
     DeliveryWaits,
     FrameCommitted,
     FramesDelivered,
@@ -28,6 +29,7 @@ from protocol.signals import (
     WorkClosed,
 )
 from protocol.views import Reason
+from protocol.wire.work import Facts
 from tests.playbook import Playbook
 from tests.protocol.making import ANNA, BEN, JOB, ME, attempt, begun, changed, done, ended, facts, job_view, output, spec
 
@@ -175,6 +177,41 @@ def test_an_owner_that_raises_itself_sweeps_anew_since_its_delivery_has_forgotte
     book.expect(WorkClosed, ended=False)
     assert swept(book.take(DeliveryDue)) == [1, 2]
     assert book.machine.view(JOB).waiting_because == ()
+    book.feed(DeliverySwept(JOB))
+    assert [one.state for one in closed(book)] == ["completed"]
+
+
+def test_what_is_on_its_way_counts_no_more_once_another_owner_has_delivered_it(book: Playbook):
+    book.feed(commit(1), commit(2))
+    book.take(DeliveryDue)
+    theirs = facts(Delivered("1", 0, (), ANNA, 1), author=AuthorId("b" * 16))
+    book.feed(changed(ANNA), StreamReceived(ANNA, Facts(JOB, tuple(theirs), (), replicate=False)))
+    void, due = [one for one in book.out if isinstance(one, DeliveryVoid | DeliveryDue)]
+    assert isinstance(void, DeliveryVoid)
+    assert isinstance(due, DeliveryDue)
+    assert [one.frame for one, _ in due.ended] == [2]
+
+
+def test_a_result_that_was_replaced_or_is_wanted_again_is_not_on_its_way_any_more(book: Playbook):
+    book.feed(commit(1), commit(2))
+    book.take(DeliveryDue)
+    rival = FrameEnded(1, 0, attempt(1, ANNA, 0), ANNA, done(1, ANNA), 1)
+    theirs = facts(rival, author=AuthorId("b" * 16))
+    book.feed(changed(ANNA), StreamReceived(ANNA, Facts(JOB, tuple(theirs), (), replicate=False)))
+    book.expect(DeliveryVoid)
+    assert book.expect(DeliveryDue).ended[0][0] == rival
+    book.forget().feed(ControlAsked(RequestId("r"), JOB, "retry", frames="2", include_done=True))
+    book.expect(DeliveryVoid)
+    assert [one.frame for one, _ in book.expect(DeliveryDue).ended] == [1]
+
+
+def test_a_sweep_that_is_under_way_begins_anew_when_another_owner_has_delivered_too(book: Playbook):
+    book.feed(commit(1), commit(2), FramesDelivered(JOB, ANNA, (Placed(1, 0), Placed(2, 0))))
+    assert swept(book.take(DeliveryDue)) == [1, 2]
+    theirs = facts(Delivered("1", 0, (), ANNA, 1), author=AuthorId("b" * 16))
+    book.feed(StreamReceived(ANNA, Facts(JOB, tuple(theirs), (), replicate=False)))
+    book.expect(DeliveryVoid)
+    assert swept(book.take(DeliveryDue)) == [1, 2]
     book.feed(DeliverySwept(JOB))
     assert [one.state for one in closed(book)] == ["completed"]
 
