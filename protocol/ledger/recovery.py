@@ -52,7 +52,7 @@ class Recovery:
         """Look for the bytes of these results, each by itself, so that one that is lost keeps no other back."""
         searches = self._searches.setdefault(held.fold.job, {})
         found = [searches.setdefault(ended.attempt, _Search(ended, now.monotonic_s, now.monotonic_s)) for ended in lacking]
-        return self._ask(held, [one for one in found if one.state not in ("found", "left")], replicas, now)
+        return self._ask(held, [one for one in found if one.state != "found" and not _rests(one, now)], replicas, now)
 
     def look_again(self, held: HeldJob, replicas: Replicas, now: Now) -> list[FetchBlobs]:
         """Look a last time for what `lost` would give up: it may have come in the meantime, with something else."""
@@ -130,6 +130,11 @@ class Recovery:
         if any(replicas.is_live(peer) for peer in others):
             return limits.LOST_WITH_HOLDER_S
         return 0.0 if all(replicas.has_left(peer) for peer in others) else limits.LOST_WITHOUT_HOLDER_S
+
+
+def _rests(search: _Search, now: Now) -> bool:
+    """Whether a result was left a moment ago. Later somebody may be within reach who holds it, or the job may go on."""
+    return search.state == "left" and now.monotonic_s - search.asked_at < limits.LOST_WITHOUT_HOLDER_S
 
 
 def _blobs(ended: FrameEnded) -> tuple[tuple[Digest, int], ...]:

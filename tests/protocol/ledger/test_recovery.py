@@ -109,6 +109,23 @@ def test_an_ended_job_is_left_to_people_unless_its_result_was_replaced_since():
     assert lost_after("left", 0.0, result=one, more=(ended(1, 2), closed)) == [Retried("1", 1, 7)]
 
 
+def test_what_was_left_is_looked_for_now_and_then_since_a_holder_may_come_back_or_the_job_go_on():
+    one = ended(1, 1)
+    job, known, recovery = held(one, Closed("completed", fence(), 0, 7)), mesh(), Recovery(me=ME)
+    (fetch,) = searched(job, [one], known, recovery, at(100))
+    assert fetch.holders == (BEN,)
+    recovery.ended(fetch.ticket, "nobody has it")
+    assert recovery.lost(job, known, at(101)) == [], "an ended job is left to people"
+    job.copies.told(ANNA, dict(job.fold.versions))
+    later = 100 + limits.LOST_WITHOUT_HOLDER_S
+    assert searched(job, [one], known, recovery, at(later - 1)) == []
+    (again,) = searched(job, [one], known, recovery, at(later))
+    assert again.holders == (BEN, ANNA)
+    recovery.ended(again.ticket, "nobody has it")
+    assert job.fold.add(facts(Retried("2", 1, 7), first=8)[0])
+    assert recovery.lost(job, known, at(later + 1)) == [Retried("1", 1, 7)], "the job goes on"
+
+
 def test_patience_ends_with_what_is_found_or_given_up():
     one = ended(1, 1, by=ANNA)
     job, known, recovery = held(one, Closed("completed", fence(), 0, 7)), mesh(anna="left"), Recovery(me=ME)
