@@ -23,7 +23,7 @@ from protocol.ledger.offers import first_bodies, submission_refusal
 from protocol.ledger.overview import view
 from protocol.ledger.ownership import Output, Ownership
 from protocol.ledger.promises import break_all, break_late, make_promise, owner_elsewhere, wanted
-from protocol.ledger.succession import claim_after_boot
+from protocol.ledger.succession import claim_after_boot, failed_in_error
 from protocol.ledger.telling import frame_notice, left_unsafe_notice, winner_notice
 from protocol.records import ForgetJob, PutFact
 from protocol.signals import (
@@ -135,7 +135,7 @@ class Ledger(Ownership):
         outputs: list[Output] = [Persist(taken)] if taken else []
         outputs.extend(winner_notice(held.fold, before, after) for before, after in replaced.values())
         outputs.extend(void(held, (fact.body for fact in merged), replaced=bool(replaced)))
-        outputs.extend(self._after_change(held, now) if taken else [])
+        outputs.extend(self._after_change(held, now) if taken or failed_in_error(held) else [])
         if taken and held.owner == self._me:
             outputs.append(Notice("late_facts", "debug", facts.job, {"from": sender, "count": len(taken)}))
         if facts.replicate and held.fold.accepted is not None:

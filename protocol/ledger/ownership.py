@@ -32,6 +32,7 @@ from protocol.ledger.succession import (
     Succession,
     claim,
     claim_holds,
+    failed_in_error,
     greatest_fence,
     takeover_bodies,
     to_ask,
@@ -162,6 +163,8 @@ class Ownership:
             held.rival = None
         if held.owner != self._me:
             return self._step_down(held, now)
+        if failed_in_error(held):  # under the next fence it has not ended
+            return self._take_over(held, now)
         keeping = self._keep_own(held)
         closing = self._closing(held, now)
         opening = self._open(held)

@@ -139,6 +139,15 @@ def _bears_out(fold: JobFold) -> bool:
     return fold.done + len(failed) >= len(fold.frames) and (fold.closed.state == "failed") == bool(failed)
 
 
+def failed_in_error(held: HeldJob) -> bool:
+    """Whether a job was closed as failed, and what is known by now gives no reason for it: another owner's renderers could do
+    what this one's could not. Not while somebody is known to hold facts that have not come yet."""
+    fold = held.fold
+    if fold.closed is None or fold.closed.state != "failed" or not fold.is_closed or fold.frames is None or _bears_out(fold):
+        return False
+    return not any(held.copies.is_ahead(peer) for peer in held.copies.by_peer)
+
+
 def claim(held: HeldJob, now: Now) -> Claim:
     """An heir waits until a second peer holds its ownership, before it hands anything out."""
     return Claim(now.monotonic_s + limits.CLAIM_S, held.fold.versions)

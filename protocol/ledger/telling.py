@@ -55,8 +55,9 @@ def closed_notice(held: HeldJob, closed: Closed) -> Notice:
 
 
 def succession_notice(job: JobId, before: PeerId, fence: Fence, *, was_there: bool) -> Notice:
-    """This peer owns the job from now on, after `before`: which is gone, or is there and hands over."""
-    event = "job_handed_over" if was_there else "job_taken_over"
+    """This peer owns the job from now on, after `before`: which is gone, or is there and hands over. After itself: the job had
+    ended, and goes on."""
+    event = "job_reopened" if before == fence.peer else "job_handed_over" if was_there else "job_taken_over"
     return Notice(event, "warning", job, {"from": before, "to": fence.peer, "epoch": fence.epoch})
 
 

@@ -9,7 +9,8 @@ from protocol.effects import FetchBlobs, Notice, Persist, Reply
 from protocol.errors import Unavailable
 from protocol.events import BlobLost, BlobsEnded, Booted, ControlAsked, DrainAsked, StreamReceived
 from protocol.ids import AuthorId, PeerId, RequestId
-from protocol.ledger.facts import Body, Closed, FrameEnded, Owner, ReplicaSet, Retried
+from protocol.jobs.results import Failure, Inspection
+from protocol.ledger.facts import Body, Closed, FrameEnded, Inspected, Owner, ReplicaSet, Retried
 from protocol.ledger.ledger import DELETED_EPOCH, Ledger
 from protocol.records import PutFact
 from protocol.signals import FrameCommitted, MemberForgotten, Publish, Send, SummaryChanged, WorkClosed, WorkOpened
@@ -23,6 +24,7 @@ from tests.protocol.making import (
     CARL,
     JOB,
     ME,
+    WOOD,
     attempt,
     begun,
     card,
@@ -32,9 +34,11 @@ from tests.protocol.making import (
     ended,
     facts,
     fence,
+    inspected,
     job_view,
     output,
     sent,
+    spec,
 )
 
 R = RequestId("r")
@@ -135,6 +139,55 @@ def test_two_heirs_of_one_epoch_agree_on_the_higher_peer_whatever_comes_first():
     book.expect(WorkClosed, ended=False)
     book.expect(Notice, event="job_yielded")
     assert any(message.facts for message in sent(book, Facts, higher)), "it brings what it knows before it forgets about it"
+
+
+BROKEN = Inspected(attempt(1, ANNA, 2), ANNA, Inspection(error=Failure("crash", "died on opening")), 1000)
+
+
+def failed_here(*more: Body) -> Playbook:
+    """This peer has taken Anna's job over, could not look at the scene, and has closed the job as failed."""
+    first = begun(owner=ANNA)
+    owner: list[Body] = [Owner(fence(ME, 2)), BROKEN, Closed("failed", fence(ME, 2), 0, 2000)]
+    remembered = [*facts(first[0], first[1], author=THEIRS), *facts(*owner, author=MINE)]
+    return begin(Booted(tuple(remembered), {}), ANNA).forget()
+
+
+def test_a_job_that_failed_goes_on_when_the_facts_of_another_owner_give_no_reason_for_it():
+    book = failed_here()
+    assert book.machine.view(JOB).state == "failed"
+    theirs = facts(inspected(), *(ended(frame, frame, by=ANNA) for frame in (1, 2, 3)), author=THEIRS, first=3)
+    book.feed(StreamReceived(ANNA, Facts(JOB, tuple(theirs[:2]), ((THEIRS, 6),), replicate=True)))
+    assert book.machine.view(JOB).state == "failed", "more is to come"
+    book.feed(StreamReceived(ANNA, Facts(JOB, tuple(theirs[2:]), ((THEIRS, 6),), replicate=True)))
+    assert Owner(fence(ME, 3)) in persisted(book)
+    assert book.expect(Notice, event="job_reopened").fields["epoch"] == 3
+    confirm(book, ANNA)
+    book.expect(WorkOpened)
+    assert book.machine.view(JOB).state == "running"
+    book.feed(FrameCommitted(JOB, 4, 0, attempt(9, ME, 3), ANNA, done(4, ANNA)))
+    while fetches := book.take(FetchBlobs):
+        book.feed(*(BlobsEnded(fetch.ticket, "") for fetch in fetches))
+    confirm(book, ANNA)
+    assert book.machine.view(JOB).state == "completed"
+
+
+def test_a_job_that_failed_stays_so_while_there_is_a_reason():
+    book = failed_here()
+    theirs = facts(ReplicaSet(fence(ANNA), 2, (ANNA, ME)), author=THEIRS, first=3)
+    book.feed(StreamReceived(ANNA, Facts(JOB, tuple(theirs), ((THEIRS, 3),), replicate=True)))
+    assert book.machine.view(JOB).state == "failed"
+    assert not any(isinstance(body, Owner) for body in persisted(book))
+
+
+def test_a_job_that_failed_for_a_warning_goes_on_when_that_is_accepted():
+    first = begun(spec(on_warning="fail"))
+    remembered = facts(*first[:3], inspected(Inspection(warnings=(WOOD,))), Closed("failed", fence(), 0, 2000))
+    book = begin(Booted(tuple(remembered), {})).forget()
+    assert book.machine.view(JOB).state == "failed"
+    book.feed(ControlAsked(R, JOB, "accept", WOOD.code))
+    book.expect(Notice, event="job_reopened")
+    book.expect(WorkOpened)
+    assert book.expect(Reply, request=R).value.state == "queued"
 
 
 def test_who_steps_down_refuses_what_it_has_promised():

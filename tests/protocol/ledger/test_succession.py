@@ -17,6 +17,7 @@ from protocol.ledger.succession import (
     claim,
     claim_after_boot,
     claim_holds,
+    failed_in_error,
     greatest_fence,
     takeover_bodies,
     to_ask,
@@ -196,6 +197,20 @@ def test_what_had_ended_stays_ended_where_the_heirs_own_facts_bear_it_out(more: 
     fold = folded(*begun(), *more)
     said = [body for body in takeover_bodies(fold, fence(ANNA, 2), at(0)) if isinstance(body, Closed)]
     assert [(one.state, one.fence) for one in said] == ([] if state is None else [(state, fence(ANNA, 2))])
+
+
+def test_a_failure_without_a_reason_is_one_in_error_unless_facts_are_still_to_come():
+    closed = Closed("failed", fence(ANNA), 0, 2000)
+    tries = [ended(1, counter, result=failed()) for counter in (1, 2, 3)]
+    rest = [ended(frame, 9 + frame) for frame in (2, 3, 4)]
+    assert not failed_in_error(held_of(more=(*tries, *rest, closed)))
+    assert failed_in_error(held_of(more=(*rest, closed))), "frame 1 is open"
+    held = held_of(more=(*tries, *rest, ended(1, 9, by=BEN), closed))
+    assert failed_in_error(held), "frame 1 is done"
+    held.copies.heard(BEN, {facts(Owner(fence()))[0].author: 99}, {})
+    assert not failed_in_error(held)
+    assert not failed_in_error(held_of(more=(ended(1, 1), Closed("completed", fence(ANNA), 0, 2000))))
+    assert not failed_in_error(held_of(more=(*rest, closed, Retried("1", 1, 3000)))), "it goes on already"
 
 
 # claims

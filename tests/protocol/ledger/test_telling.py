@@ -5,7 +5,7 @@ from dataclasses import replace
 from protocol.jobs.results import Failure, FrameResult, Inspection
 from protocol.ledger.facts import Closed, Delivered
 from protocol.ledger.held import HeldJob
-from protocol.ledger.telling import closed_notice, frame_notice, inspected_notice, winner_notice
+from protocol.ledger.telling import closed_notice, frame_notice, inspected_notice, succession_notice, winner_notice
 from protocol.signals import FrameCommitted
 from tests.protocol.making import (
     ANNA,
@@ -53,6 +53,13 @@ def test_an_inspection_is_told_with_its_warnings_and_its_error():
     assert inspected_notice(JOB, ANNA, Inspection(warnings=(WOOD,))).fields["warnings"] == ["missing_file"]
     broken = inspected_notice(JOB, ANNA, Inspection(error=Failure("scene", "no camera")))
     assert broken.fields["error"] == "no camera"
+
+
+def test_who_succeeds_whom_has_a_name_of_its_own():
+    cases = ((ANNA, False), (ANNA, True), (BEN, True))
+    told = [succession_notice(JOB, before, fence(BEN, 3), was_there=there) for before, there in cases]
+    assert [notice.event for notice in told] == ["job_taken_over", "job_handed_over", "job_reopened"]
+    assert told[0].fields == {"from": ANNA, "to": BEN, "epoch": 3}
 
 
 def test_the_end_of_a_job_says_how_long_it_took_since_its_first_frame():
