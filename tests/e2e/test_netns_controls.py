@@ -114,6 +114,40 @@ def knows_frames(four: Farm, index: int, job: str) -> bool:
     return bool(ask(four, index, "GET", f"/jobs/{job}/frames?limit=1")[0] == 200)
 
 
+def test_a_result_that_counts_no_more_after_two_owners_met_is_told_and_all_show_the_one_that_does(four: Farm):
+    """Each side renders the whole job while it cannot hear the other: of each frame one attempt counts afterwards (C4)."""
+    job, stranger = on_three(four, frames="1-40", settings={"frame_ms": 400})
+    holder = next(index for index in (1, 2, 3) if index != stranger)
+    here = [0, next(index for index in (1, 2, 3) if index not in (stranger, holder))]
+    there = [holder, stranger]
+    cut(four, here, there)
+    assert wait(four, lambda: all(ask(four, at, "GET", f"/jobs/{job}")[1]["state"] == "completed" for at in (0, holder)), 120)
+    sides = [by_frame(four, at, job) for at in (0, holder)]
+    differing = {frame for frame in sides[0] if sides[0][frame] != sides[1][frame]}
+    assert differing, "the sides have rendered the same frames at the same peers: nothing to agree on"
+    heal(four)
+    assert wait(four, lambda: len({json.dumps(by_frame(four, at, job)) for at in (0, 1, 2, 3)}) == 1)
+    final = by_frame(four, 0, job)
+    assert sorted(final) == list(range(1, 41))
+    assert all(final[frame] in (sides[0][frame], sides[1][frame]) for frame in final)
+    for at, side in zip((0, holder), sides, strict=True):
+        lost = {frame for frame in differing if final[frame] != side[frame]}
+        told = winners_changed(four, at, job)
+        assert {frame for frame, winner in told.items() if winner == final[frame]} >= lost, (at, lost, told)
+
+
+def by_frame(four: Farm, index: int, job: str) -> dict[int, str]:
+    """Whose result counts, as a peer sees it; nothing where it cannot say."""
+    status, answer = ask(four, index, "GET", f"/jobs/{job}/frames?limit=1000")
+    return {row["frame"]: row["peer"] for row in answer["frames"]} if status == 200 else {}
+
+
+def winners_changed(four: Farm, index: int, job: str) -> dict[int, str]:
+    """The frames of which a peer has told that another result counts, and whose it is by its last word."""
+    lines = (json.loads(line) for line in four.fleet.daemons[index].lines if line.startswith("{"))
+    return {line["frame"]: line["to"] for line in lines if line.get("event") == "winner_changed" and line["job"] == job}
+
+
 def test_a_peer_cut_off_from_every_holder_shows_the_job_and_says_why_it_cannot_steer_it(four: Farm):
     job, stranger = on_three(four, frames="1-2000", settings={"frame_ms": 200})
     cut(four, [index for index in range(4) if index != stranger], [stranger])
