@@ -35,7 +35,6 @@ from protocol.ledger.succession import (
     failed_in_error,
     greatest_fence,
     takeover_bodies,
-    to_ask,
 )
 from protocol.ledger.telling import closed_notice, inspected_notice, succession_notice
 from protocol.ledger.tombstones import Tombstones
@@ -308,7 +307,7 @@ class Ownership:
             case "wait":
                 return []
             case "ask":
-                return [self._ask(held, peer) for peer in to_ask(held, self._replicas, me=self._me)]
+                return [self._ask(held, peer) for peer in self._succession.asking(held.fold.job)]
             case "take":
                 return self._take_over(held, now)
 

@@ -24,12 +24,15 @@ from protocol.views import JobView
 
 @dataclass(slots=True)
 class _Vacancy:
-    """`due`: when the others are to be asked, or, once `asked`, until when their answers are waited for."""
+    """`due`: when the others are to be asked, or, once `merging`, until when the answers of the `silent` are waited for.
+    `asked` were so far, `asking` of them by the last look."""
 
     fence: Fence
     due: float
     since: float
-    asked: bool = False
+    merging: bool = False
+    asked: dict[PeerId, None] = field(default_factory=dict)
+    asking: tuple[PeerId, ...] = ()
     silent: dict[PeerId, None] = field(default_factory=dict)
 
 
@@ -56,14 +59,21 @@ class Succession:
     def answered(self, held: HeldJob, peer: PeerId, now: Now) -> None:
         """A peer that was asked has said what it holds; when all have, and nothing more is on its way, nobody is waited for."""
         vacancy = self._vacant.get(held.fold.job)
-        if vacancy is None or not vacancy.asked or held.copies.is_ahead(peer):
+        if vacancy is None or not vacancy.merging or held.copies.is_ahead(peer):
             return
         vacancy.silent.pop(peer, None)
         if not vacancy.silent:
             vacancy.due = now.monotonic_s
 
+    def asking(self, job: JobId) -> tuple[PeerId, ...]:
+        """Whom the last look at this job wants to be asked."""
+        return self._vacant[job].asking
+
     def look(self, held: HeldJob, replicas: Replicas, heard: JobView | None, now: Now) -> Literal["wait", "ask", "take"]:
-        """What is to be done about this job now. `heard` is the newest summary that somebody else has published of it."""
+        """What is to be done about this job now; "ask": those in `asking`. `heard` is the newest summary that somebody else has
+        published of it.
+
+        The answers may name replicas and owners that were not known here: they are asked as well before this peer takes over."""
         job, fence = held.fold.job, greatest_fence(held, heard)
         wait_s = self._wait_s(held, replicas, fence)
         if wait_s is None:
@@ -72,13 +82,16 @@ class Succession:
         vacancy = self._vacant.get(job)
         if vacancy is None or vacancy.fence != fence:
             vacancy = self._vacant[job] = _Vacancy(fence, now.monotonic_s + wait_s, now.monotonic_s)
-        if not vacancy.asked:
+        if not vacancy.merging:
             vacancy.due = vacancy.since + wait_s
-        if vacancy.due > now.monotonic_s:
+        unasked = tuple(peer for peer in to_ask(held, replicas, me=self._me) if peer not in vacancy.asked)
+        hears_of_more = vacancy.merging and bool(unasked)
+        if vacancy.due > now.monotonic_s and not hears_of_more:
             return "wait"
-        if not vacancy.asked:
-            vacancy.asked, vacancy.due = True, now.monotonic_s + limits.MERGE_S
-            vacancy.silent = dict.fromkeys(to_ask(held, replicas, me=self._me))
+        if not vacancy.merging or hears_of_more:
+            vacancy.merging, vacancy.due, vacancy.asking = True, now.monotonic_s + limits.MERGE_S, unasked
+            vacancy.asked.update(dict.fromkeys(unasked))
+            vacancy.silent.update(dict.fromkeys(unasked))
             return "ask"
         self.forget(job)
         return "take"

@@ -167,6 +167,20 @@ def test_nobody_is_waited_for_once_all_that_were_asked_have_answered():
     assert succession.look(held, known, None, at(0.2)) == "take"
 
 
+def test_replicas_that_an_answer_names_are_asked_too_each_of_them_once():
+    succession, held, known = Succession(me=ME), held_of(ME, BEN), mesh(changed(ANNA, "dead"))
+    assert succession.look(held, known, None, at(0)) == "ask"
+    assert succession.asking(JOB) == (BEN,)
+    held.fold.add(facts(ReplicaSet(fence(ANNA), 3, (ANNA, ME, BEN, CARL)), first=1 + max(held.fold.versions.values()))[0])
+    assert succession.look(held, known, None, at(0.9)) == "ask"
+    assert succession.asking(JOB) == (CARL,)
+    for peer in (BEN, CARL):
+        assert succession.look(held, known, None, at(1.0 + limits.MERGE_S / 2)) == "wait", "one of them has not answered"
+        held.copies.heard(peer, held.fold.versions, {})
+        succession.answered(held, peer, at(1.0 + limits.MERGE_S / 2))
+    assert succession.look(held, known, None, at(1.0 + limits.MERGE_S / 2)) == "take"
+
+
 # what an heir says
 
 
