@@ -57,7 +57,7 @@ class JobFold:
         self.winners = Outcomes(self._read)
         self.failures: dict[int, list[FrameEnded]] = {}
         self.retries: list[Retried] = []
-        self.highest = 0  # the highest generation that any frame was asked for in
+        self.highest = 0  # the highest generation that any frame was asked for in, as far as it is known
         self.registers: dict[Register, Control] = {}
         self.closed: Closed | None = None
         self.frames: Frames | None = None
@@ -170,6 +170,7 @@ class JobFold:
             case FrameEnded():
                 if body.result.failure is None:
                     self.winners.ended(body, place)
+                    self.highest = max(self.highest, body.generation)
                 else:
                     self.failures.setdefault(body.frame, []).append(body)
             case Control():

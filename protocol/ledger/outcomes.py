@@ -137,12 +137,13 @@ class Outcomes(Mapping[int, FrameEnded]):
         return self._state.having(DONE)
 
     def generation(self, frame: int) -> int:
-        """The generation that is wanted of a frame: 0 until it is retried."""
-        return self._wanted[frame]
+        """The generation that is wanted of a frame: 0 until it is retried. Who has a result of a higher one has not heard yet
+        that it was wanted."""
+        return max(self._wanted[frame], self._won[frame])
 
     def regenerated(self) -> Iterator[int]:
-        """Frames that are wanted in a higher generation than 0, sorted."""
-        return iter(self._wanted)
+        """Frames whose generation is higher than 0, sorted."""
+        return iter(sorted({*self._wanted, *self._won}))
 
     def has_rivals(self, frame: int) -> bool:
         """Whether more than one result of this frame was ever committed."""

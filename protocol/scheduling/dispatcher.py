@@ -18,7 +18,7 @@ from protocol.jobs.steps import FrameStep
 from protocol.kernel import Now
 from protocol.scheduling.batches import batch_size
 from protocol.scheduling.holdings import Holdings, Landing, LeaseHeld
-from protocol.scheduling.leasing import lease_notice, lease_of, lost_notice, ranked
+from protocol.scheduling.leasing import duplicate_notice, lease_notice, lease_of, lost_notice, ranked
 from protocol.scheduling.matching import fitting, unmet
 from protocol.scheduling.outlook import eta_s, why_waiting
 from protocol.signals import (
@@ -67,7 +67,7 @@ class Dispatcher:
         self._counter = (run_epoch << 32) + (1 << 31)
         self._books: dict[JobId, Holdings] = {}
         self._ended: dict[JobId, None] = {}
-        self._early: dict[LeaseId, tuple[PeerId, JobId, Fence, tuple[int, ...]]] = {}  # renewals of jobs that are not open
+        self._early: dict[LeaseId, tuple[PeerId, JobId, Fence, tuple[int, ...]]] = {}  # renewals of unopened jobs
         self._peers: dict[PeerId, _Peer] = {}
         self._tickets: dict[Ticket, JobId] = {}
         self._progress: dict[JobId, WorkProgress] = {}
@@ -164,7 +164,7 @@ class Dispatcher:
             return [*self._tell(book, now), *self._wake(book)]
         book.quiet_until = now.monotonic_s + limits.RECLAIM_S
         self._tick_at = min(self._tick_at or book.quiet_until, book.quiet_until)
-        early = [(lease, row) for lease, row in self._early.items() if row[1] == opened.job]
+        early = [(lease, row) for lease, row in self._early.items() if row[1] == opened.job and (opened.frames or not row[3])]
         outputs: list[Output] = []
         for lease, (sender, _, fence, frames) in early:
             del self._early[lease]
@@ -288,6 +288,8 @@ class Dispatcher:
         done: list[Output] = [Send(sender, Reported(report.job, report.attempt))]
         if book is None:
             return done if report.job in self._ended else []
+        if book.is_early(report):
+            return []  # its peer tells it again
         at = book.position(report.frame)
         if at is None or report.generation < book.generation(report.frame):
             return done
@@ -296,8 +298,7 @@ class Dispatcher:
             return [*self._tell(book, now), *done, *self._wake(book)]
         if book.step(at) is FrameStep.DONE:
             book.drop_frame(report.frame)
-            fields = {"frame": report.frame, "by": sender}
-            return [*self._tell(book, now), *done, Notice("duplicate_result", job=report.job, fields=fields)]
+            return [*self._tell(book, now), *done, duplicate_notice(report, sender)]
         failure = report.result.failure
         if failure is not None:
             failed = self._failed(book, sender, report, now)
@@ -363,7 +364,7 @@ class Dispatcher:
         overtaken = [ticket for ticket, landing in book.landings.items() if landing.report.frame == report.frame]
         for ticket in overtaken:  # our own slot finished while another copy was landing
             del book.landings[ticket], self._tickets[ticket]
-        book.settle(report.frame, "commit")
+        book.commit(report)
         return [self._committed(sender, report)]
 
     def _committed(self, sender: PeerId, report: Report) -> FrameCommitted:
@@ -401,7 +402,7 @@ class Dispatcher:
             if book is None and job in self._ended:
                 outputs.append(Send(sender, Revoke(lease, job, (), "the job has ended")))
                 continue
-            if book is None:  # not yet, or not any more: whoever hands it out will be told too
+            if book is None or (frames and book.work.frames is None):  # not yet, or not any more: its owner will be told too
                 self._early[lease] = (sender, job, fence, frames)
                 while len(self._early) > limits.EARLY_RENEWALS_MAX:
                     del self._early[next(iter(self._early))]

@@ -133,6 +133,13 @@ class Holdings:
     def generation(self, frame: int) -> int:
         return self.generations.get(frame, 0)
 
+    def is_early(self, report: Report) -> bool:
+        """Whether what it takes to judge this report is not known here yet: which frames the job has, or why one that is done
+        was rendered in a higher generation. An heir may have taken the job over before those facts came."""
+        at = self.position(report.frame)
+        is_done = at is not None and self.step(at) is FrameStep.DONE
+        return self.work.frames is None or (is_done and report.generation > self.generation(report.frame))
+
     def runs_on(self, frame: int) -> PeerId | None:
         """Who renders this frame now."""
         lease = self.leased.get(frame)
@@ -219,6 +226,12 @@ class Holdings:
         assert at is not None
         self.drop_frame(frame)
         self._move(at, name)
+
+    def commit(self, report: Report) -> None:
+        """The frame has this result. It may be of a generation that the ledger has not heard of."""
+        self.settle(report.frame, "commit")
+        if report.generation > self.generation(report.frame):
+            self.generations[report.frame] = report.generation
 
     def _move(self, at: int, name: FrameMove) -> None:
         was = self.step(at)

@@ -37,6 +37,11 @@ def lost_notice(report: Report, by: PeerId, reason: str) -> Notice:
     return Notice("attempt_lost", "warning", report.job, {"frame": report.frame, "by": by, "reason": reason})
 
 
+def duplicate_notice(report: Report, by: PeerId) -> Notice:
+    """A frame that is done was rendered once more."""
+    return Notice("duplicate_result", job=report.job, fields={"frame": report.frame, "by": by})
+
+
 def lease_notice(lease: Lease, thief: PeerId) -> Notice:
     """Frames, or an inspection, have gone out."""
     fields = {"lease": lease.lease, "to": thief, "frames": list(lease.frames[:64]), "count": len(lease.frames)}

@@ -83,6 +83,12 @@ def test_a_rerender_moves_done_frames_too_each_to_its_next_generation():
     assert asked(fold, "retry", include_done=True) == [Retried("1", 1, 2), Retried("2", 2, 2)]
 
 
+def test_a_rerender_is_above_a_result_whose_own_retry_was_not_heard_of():
+    fold = folded(*begun(), ended(1, 3, generation=1))
+    assert asked(fold, "retry", include_done=True, frames="1") == [Retried("1", 2, 2)]
+    assert asked(fold, "retry", include_done=True, frames="1", replaces=1) == [Retried("1", 2, 2)]
+
+
 def test_a_repeated_rerender_does_not_bump_twice():
     fold = folded(*begun(), ended(1, 1))
     (bump,) = asked(fold, "retry", include_done=True)

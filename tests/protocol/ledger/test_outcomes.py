@@ -60,6 +60,14 @@ def test_a_frame_is_done_in_the_generation_that_is_wanted():
     assert list(told.of.all_done()) == [1, 2]
 
 
+def test_a_result_of_a_generation_that_was_not_heard_of_is_of_that_generation():
+    told = Told()
+    told.ended(ended(1, 1), ended(1, 2, generation=3), ended(2, 3))
+    assert (told.of.generation(1), told.of.generation(2), list(told.of.regenerated())) == (3, 0, [1])
+    told.of.want(1, 2)
+    assert (told.of.generation(1), told.of.is_done(1)) == (3, True)
+
+
 def test_what_lies_in_its_place_is_of_the_generation_that_won():
     told = Told()
     told.of.carried(1, 0)

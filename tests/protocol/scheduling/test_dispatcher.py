@@ -31,6 +31,7 @@ from tests.protocol.making import (
     done,
     failed,
     fence,
+    lease,
     report,
     sent,
     spec,
@@ -295,6 +296,22 @@ def test_a_frame_that_is_wanted_anew_while_it_lands_is_rendered_anew():
     land(book).expect_no(FrameCommitted)
     assert sent(book, Reported, ANNA)
     assert grant(book).generations == (1,)
+
+
+def test_an_heir_that_does_not_know_the_frames_thanks_for_none_and_leaves_their_workers_at_work():
+    book, given = begin(ANNA, BEN).feed(work(None, resumed=True)), lease(1, 2, name="a" * 16)
+    tell(renew(book, ANNA, 1, 2), ANNA, given, 1).expect_no(FetchBlobs)
+    assert (sent(book, Reported, ANNA), sent(book, Revoke, ANNA)) == ([], [])
+    land(tell(renew(book.feed(work("1-2")), ANNA, 2), ANNA, given, 1)).expect(FrameCommitted)
+    assert (len(sent(book, Reported, ANNA)), sent(book, Revoke, ANNA), book.machine.runs_on(JOB, 2)) == (1, [], ANNA)
+
+
+def test_what_an_heir_has_not_heard_of_yet_is_no_duplicate():
+    book, again = begin(ANNA).feed(work("1-2", steps=b"\x03\x00")), replace(lease(1), generations=(1,))
+    tell(book, ANNA, again, 1).expect_no(Notice, event="duplicate_result")
+    assert sent(book, Reported, ANNA) == []
+    land(tell(book.feed(work("1-2", generations=((1, 1),))), ANNA, again, 1)).expect(FrameCommitted)
+    assert len(sent(book, Reported, ANNA)) == 1
 
 
 def test_results_of_an_ended_job_are_acknowledged_and_of_an_unknown_one_are_not():

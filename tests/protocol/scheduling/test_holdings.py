@@ -90,6 +90,16 @@ def test_what_another_owner_has_committed_is_not_rendered_again():
     assert (book.pending, book.running, book.leases, book.landings) == (0, 0, {}, {})
 
 
+def test_a_result_of_a_generation_that_was_not_heard_of_is_committed_and_comes_again_as_a_duplicate():
+    book = Holdings.open(work("1-2", steps=b"\x03\x00"))
+    again = [report(replace(lease(frame), generations=(1,)), frame, done(frame)) for frame in (1, 2)]
+    assert [book.is_early(one) for one in again] == [True, False], "whoever has frame 1 done does not know why it came again"
+    book.commit(again[1])
+    assert (book.generation(2), book.is_early(again[1])) == (1, False)
+    book.restate(work("1-2", generations=((1, 1), (2, 1)), steps=b"\x00\x03"))
+    assert not any(book.is_early(one) for one in again)
+
+
 def test_failures_are_told_apart_by_their_attempts():
     book = Holdings.open(work("1-2", failures=((1, ((ANNA, attempt(3)), (BEN, attempt(4)))),)))
     assert book.failed_on(1) == [ANNA, BEN]
