@@ -24,9 +24,11 @@ Blobs = tuple[tuple[Digest, int], ...]
 class _Kept:
     """`safe`: everything up to here has its bytes. `fetching`: the versions that the ticket under way leads to.
 
-    `asked_by` None: the owner is this peer itself, and nobody is told. `extras` are welcome, and `extras_from` may have them."""
+    `asked_by` None: the owner is this peer itself, and nobody is told. `unheard`: it was told last in vain. `extras` are
+    welcome, and `extras_from` may have them."""
 
     asked_by: PeerId | None
+    unheard: bool = False
     safe: VersionMap = field(default_factory=dict)
     fetching: VersionMap | None = None
     ticket: Ticket | None = None
@@ -78,6 +80,21 @@ class Keeper:
             return self._held(fold, kept)
         return [*self._held(fold, kept), *self._fetch(fold, kept)]
 
+    def unheard(self, job: JobId, owner: PeerId) -> None:
+        """What is held here was said to `owner`, and did not come there: it may count on bytes that are damaged by now."""
+        kept = self._kept.get(job)
+        if kept is not None and kept.asked_by == owner:
+            kept.unheard = True
+
+    def to_tell(self, job: JobId) -> PeerId | None:
+        """Who must be told once more what is held here."""
+        kept = self._kept.get(job)
+        return kept.asked_by if kept is not None and kept.unheard else None
+
+    def tell_again(self, fold: JobFold) -> list[Output]:
+        """Say once more what is held here."""
+        return self._held(fold, self._kept[fold.job])
+
     def ended(self, fold: JobFold, ticket: Ticket, error: str) -> list[Output]:
         """A fetch of ours has ended. After an error the owner's next round starts it again."""
         kept = self._kept[self._tickets.pop(ticket)]
@@ -119,6 +136,7 @@ class Keeper:
             self._tickets.pop(kept.ticket, None)
 
     def _held(self, fold: JobFold, kept: _Kept) -> list[Output]:
+        kept.unheard = False
         if kept.asked_by is None:
             return []
         return [Send(kept.asked_by, FactsHeld(fold.job, as_versions(fold.versions), as_versions(kept.safe)))]

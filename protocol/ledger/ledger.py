@@ -9,7 +9,17 @@ from __future__ import annotations
 from protocol import limits
 from protocol.effects import Notice, Persist, PinBlobs, Reply, UnpinJob
 from protocol.errors import Conflict, NotFound, Refusal, Unavailable
-from protocol.events import BlobLost, BlobsEnded, Booted, ControlAsked, DrainAsked, Event, StreamReceived, SubmitAsked
+from protocol.events import (
+    BlobLost,
+    BlobsEnded,
+    Booted,
+    ControlAsked,
+    DrainAsked,
+    Event,
+    StreamFailed,
+    StreamReceived,
+    SubmitAsked,
+)
 from protocol.ids import Fence, JobId, PeerId, RequestId
 from protocol.jobs.identity import canonical, job_id
 from protocol.kernel import Now
@@ -69,6 +79,10 @@ class Ledger(Ownership):
                 return self._take_facts(sender, facts, now)
             case StreamReceived(sender, FactsHeld() as held):
                 return self._heard_held(sender, held, now)
+            case StreamFailed(peer, FactsHeld(job)):
+                self._keeper.unheard(job, peer)
+                self._wake_rounds(now)
+                return []
             case StreamReceived(sender, work.ForgetJob(job, fence)):
                 return self._told_to_forget(sender, job, fence)
             case BlobsEnded(ticket, error) if kept := self._keeper.owns(ticket):
@@ -120,7 +134,13 @@ class Ledger(Ownership):
             return False
         is_busy = bool(held.promises) or held.dirty or not held.fold.is_closed or self._recovery.is_patient(held.fold.job)
         open_ = held.owner == self._me and is_busy
-        return open_ or bool(self._replicas.lacking(held)) or self._keeper.has_extras(held.fold.job)
+        keeps = self._keeper.has_extras(held.fold.job) or self._must_tell(held)
+        return open_ or bool(self._replicas.lacking(held)) or keeps
+
+    def _must_tell(self, held: HeldJob) -> bool:
+        """Whether the owner is there and has not heard what is held here."""
+        owner = self._keeper.to_tell(held.fold.job)
+        return owner is not None and self._replicas.is_live(owner)
 
     # facts
 
@@ -373,6 +393,7 @@ class Ledger(Ownership):
         for peer in self._replicas.lacking(held):
             outputs.extend(self._bring(held, peer))
         outputs.extend(self._keeper.fetch_extras(held.fold.job))
+        outputs.extend(self._keeper.tell_again(held.fold) if self._must_tell(held) else [])
         if held.owner != self._me:
             return outputs
         outputs.extend(self._keep_own(held))

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 from protocol.effects import Effect, Persist, SendStream
 from protocol.events import Event
-from protocol.ids import PeerId
+from protocol.ids import Digest, PeerId
 from protocol.ledger.facts import Fact
 from protocol.records import PutFact
 from tests.sim.world import Host, World
+
+HEARD_S = 3.0  # so soon does an owner hear, when nothing is in the way, that a copy is not whole
 
 
 class Checker:
@@ -49,3 +51,14 @@ def usable(host: Host) -> list[PeerId]:
     roster = host.node.roster
     cards = {peer: roster.card_of(peer) for peer in roster.live() if peer != host.peer}
     return [peer for peer, card in cards.items() if card is None or not (card.draining or card.critical)]
+
+
+def is_damage_unheard(world: World, owner: Host, host: Host, digest: Digest) -> bool:
+    """Whether another host found its copy damaged, and the owner may not have heard of it: just now, or they could not talk."""
+    at, since = host.dropped.get(digest), world.at - HEARD_S
+    if at is None or owner is host:
+        return False
+    if at > since or owner.node is None or host.node is None:
+        return True
+    sees = host.peer in owner.node.roster.live() and owner.peer in host.node.roster.live()
+    return not (sees and world.calm_between(owner, host, since))

@@ -11,11 +11,10 @@ from protocol.jobs.frames import parse_frames
 from protocol.ledger.facts import Body, Closed, Fact, FrameEnded, Retried
 from protocol.ledger.fold import JobFold
 from protocol.wire.work import Facts, FactsHeld, Report, Reported, Versions
-from tests.sim.checker import Checker, authored, facts_in, usable
+from tests.sim.checker import Checker, authored, facts_in, is_damage_unheard, usable
 from tests.sim.world import Host, Unsafe, World, runs_known_to
 
 GATE_S = 10.0  # what waits for a stalled disk may be so old when it leaves
-HEARD_S = 3.0  # so soon does an owner hear, when nothing is in the way, that a copy is not whole
 ASKED_S = 10.0  # whoever could be talked to for so long was asked for bytes
 
 
@@ -294,14 +293,7 @@ class ClosedIsSafe(Closing):
 
     def _holds(self, owner: Host, host: Host, digest: Digest) -> bool:
         lost = digest in host.lost_blobs and host.lost_unknown_to(runs_known_to(owner))
-        return lost or digest in host.disk.blobs or self._dropped_unheard(owner, host, digest)
-
-    def _dropped_unheard(self, owner: Host, host: Host, digest: Digest) -> bool:
-        """Whether the other found its copy damaged, and the owner may not have heard of it."""
-        at = host.dropped.get(digest)
-        if at is None or owner is host:
-            return False
-        return self.world.at - at < HEARD_S or not self.world.calm_between(owner, host, at)
+        return lost or digest in host.disk.blobs or is_damage_unheard(self.world, owner, host, digest)
 
 
 class RenderedAgainOnlyIfLost(Checker):

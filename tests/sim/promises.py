@@ -10,7 +10,7 @@ from protocol.ids import AuthorId, JobId, PeerId, RequestId
 from protocol.ledger.facts import Accepted, Control, Retried
 from protocol.records import ForgetJob
 from protocol.views import JobView, Submitted
-from tests.sim.checker import Checker, usable
+from tests.sim.checker import Checker, is_damage_unheard, usable
 from tests.sim.world import Host, Unsafe, World, runs_known_to
 
 
@@ -54,7 +54,9 @@ def seen_by(host: Host) -> Seen:
 
 
 class AcceptedOnEnoughDisks(Checker):
-    """C1: a 202 leaves only when as many peers as it says hold the job and its scene, durably, at that moment."""
+    """C1: a 202 leaves only when as many peers as it says hold the job and its scene, durably, at that moment.
+
+    All of them have; of one whose copy has rotted since (C6 fetches it again) the owner knows only when it can be told."""
 
     def __init__(self, world: World, lost: AcceptedIsNeverLost) -> None:
         super().__init__(world)
@@ -71,7 +73,7 @@ class AcceptedOnEnoughDisks(Checker):
         assert host.node is not None
         job = value.job.id
         seen = self._seen[request]
-        holding = [other for other in self.world.hosts if self._holds(other, job) or self._held(other, job, seen)]
+        holding = [other for other in self.world.hosts if self._holds(host, other, job) or self._held(other, job, seen)]
         if len(holding) < value.copies:
             raise Unsafe(f"{host.name} says that {value.copies} peers hold {job[:6]}; {len(holding)} do")
         spec = host.node.spec(job)
@@ -80,10 +82,11 @@ class AcceptedOnEnoughDisks(Checker):
             raise Unsafe(f"{host.name} accepts {job[:6]} on one peer while it sees {seen.others} others")
         self._lost.told(job)
 
-    def _holds(self, host: Host, job: JobId) -> bool:
+    def _holds(self, owner: Host, host: Host, job: JobId) -> bool:
         for fact in host.disk.facts.get(job, {}).values():
             if isinstance(fact.body, Accepted):
-                return all(entry.digest in host.disk.blobs for entry in fact.body.manifest.files)
+                lacking = [entry.digest for entry in fact.body.manifest.files if entry.digest not in host.disk.blobs]
+                return all(is_damage_unheard(self.world, owner, host, digest) for digest in lacking)
         return False
 
     def _held(self, host: Host, job: JobId, seen: Seen) -> bool:

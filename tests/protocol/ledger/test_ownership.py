@@ -7,7 +7,7 @@ from random import Random
 from protocol import limits
 from protocol.effects import FetchBlobs, Notice, Persist, Reply
 from protocol.errors import Unavailable
-from protocol.events import BlobLost, BlobsEnded, Booted, ControlAsked, DrainAsked, StreamReceived
+from protocol.events import BlobLost, BlobsEnded, Booted, ControlAsked, DrainAsked, StreamFailed, StreamReceived
 from protocol.ids import AuthorId, PeerId, RequestId
 from protocol.jobs.results import Failure, Inspection
 from protocol.ledger.facts import Body, Closed, FrameEnded, Inspected, Owner, ReplicaSet, Retried
@@ -362,6 +362,23 @@ def test_a_replica_with_a_damaged_blob_takes_its_word_back():
     assert sent(book, FactsHeld, ANNA)[-1].safe == ()
     assert book.expect(FetchBlobs).items == ((output(1, ANNA).digest, 100),)
     book.feed(BlobLost(digest("of no job"))).forget()
+
+
+def test_an_owner_that_has_not_heard_of_the_damage_is_told_again_once_it_is_there():
+    first = begun(owner=ANNA)
+    told = facts(*first, ended(1, 1, by=ANNA))
+    book = begin(None, ANNA, BEN).feed(StreamReceived(ANNA, Facts(JOB, tuple(told), ((THEIRS, len(told)),), replicate=True)))
+    book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "")).forget().feed(BlobLost(output(1, ANNA).digest))
+    (taken_back,) = sent(book, FactsHeld, ANNA)
+    book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "nobody has it"))
+    book.feed(changed(ANNA, "dead"), StreamFailed(ANNA, taken_back, refused=False)).wait(limits.LEDGER_ROUND_S / 2 + 0.2)
+    assert sent(book, FactsHeld) == [], "there is nobody to tell"
+    book.feed(changed(ANNA, "alive"))
+    assert sent(book, FactsHeld, ANNA) == [taken_back]
+    book.feed(StreamFailed(ANNA, taken_back, refused=False))
+    assert sent(book, FactsHeld, ANNA) == [], "not at once: the way there may be cut"
+    assert sent(book.wait(limits.LEDGER_ROUND_S / 2 + 0.2), FactsHeld, ANNA) == [taken_back]
+    assert sent(book.wait(limits.LEDGER_ROUND_S), FactsHeld, ANNA) == []
 
 
 def test_a_peer_that_membership_has_forgotten_is_kept_while_a_job_names_it_and_no_longer():
