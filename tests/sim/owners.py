@@ -45,33 +45,38 @@ class OwnLeasesOnly(Checker):
 class FencesGrow(Checker):
     """An heir takes an epoch above every fence that it has seen; whom it succeeds is gone, or cannot own, as it sees it."""
 
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._heard: dict[int, dict[JobId, Fence]] = {}  # by host: the owners that summaries name
+
     def stepped(self, host: Host, event: Event | None, effects: list[Effect]) -> None:
         for fact in authored(host, effects):
             if isinstance(fact.body, Owner) and not self._is_first(host, fact):
                 self._look(host, fact, fact.body.fence)
+        assert host.node is not None
+        self._heard[host.index] = {job: Fence(seen.epoch, seen.owner) for job, seen in host.node.ledger._heard.items()}
 
     def _is_first(self, host: Host, fact: Fact) -> bool:
         """Whether the job is accepted here, not taken over: whoever owns it by then is heard of later."""
         return isinstance(fact.body, Owner) and fact.body.fence == Fence(1, host.peer) and fact.seq == 2
+
+    def _said(self, host: Host, job: JobId) -> list[Fence]:
+        """The greater owner that a summary names, whose facts have not come: as it was before this step, since an heir that
+        publishes the job at once, as one that had ended, takes note of no other summary any more."""
+        return [said for known, said in self._heard.get(host.index, {}).items() if known == job]
 
     def _look(self, host: Host, fact: Fact, fence: Fence) -> None:
         assert host.node is not None
         fold = host.node.ledger.fold(fact.job)
         assert fold is not None
         before = [owner for owner in _owners(fold) if owner != fence] or [fence]
-        last = max(before)
+        last = max([*before, *self._said(host, fact.job)])
         if fence.epoch <= last.epoch:
             raise Unsafe(f"{host.name} takes {fact.job[:6]} over by {fence}, and {last} owns it")
         card = host.node.roster.card_of(last.peer)
         is_there = last.peer in host.node.roster.live() and (card is None or not (card.draining or card.critical))
-        if is_there and last.peer != host.peer and not self._heard_of_another(host, fact, last):
+        if is_there and last.peer != host.peer:
             raise Unsafe(f"{host.name} takes {fact.job[:6]} over from {last.peer[:6]}, which is there")
-
-    def _heard_of_another(self, host: Host, fact: Fact, last: Fence) -> bool:
-        """Whether a summary names a greater owner, whose facts have not come: it is that one who is gone."""
-        assert host.node is not None
-        seen = host.node.ledger._heard.get(fact.job)
-        return seen is not None and Fence(seen.epoch, seen.owner) > last
 
 
 def _owners(fold: JobFold) -> list[Fence]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from protocol.ids import Fence, JobId
 from protocol.ledger.facts import Fact, Owner
 from protocol.records import PutFact
 from protocol.wire.work import Granted
-from tests.protocol.making import lease
+from tests.protocol.making import job_view, lease
 from tests.sim.network import Network
 from tests.sim.owners import FencesGrow, HeirsAreHeld, HeirsMerge
 from tests.sim.test_checkers import owner_of
@@ -56,6 +57,25 @@ def test_a_takeover_from_somebody_who_is_there_is_seen(quiet: Quiet, monkeypatch
     heir, job, _ = an_heir(world, jobs)
     with pytest.raises(Unsafe, match="which is there"):
         FencesGrow(world).stepped(heir, None, [takes_over(heir, job, Fence(2, heir.peer), monkeypatch)])
+
+
+def test_who_succeeds_the_greater_owner_of_a_summary_is_judged_by_that_one(quiet: Quiet, monkeypatch: pytest.MonkeyPatch):
+    """Two have accepted the job. The one whose facts are here is there; the other, the greater, is known by its summary."""
+    world, jobs = quiet
+    heir, job, owner = an_heir(world, jobs)
+    assert heir.node is not None
+    greater = next(one for one in world.hosts if one not in (heir, owner))
+    said = job_view(job, owner=greater.peer, epoch=2)
+    for live, is_right in ([heir.peer, owner.peer], True), ([heir.peer, greater.peer], False):
+        checker = FencesGrow(world)
+        with monkeypatch.context() as patch:
+            patch.setattr(heir.node.roster, "live", lambda live=live: live)
+            patch.setitem(heir.node.ledger._heard, job, said)
+            checker.stepped(heir, None, [])
+            patch.delitem(heir.node.ledger._heard, job)  # it has published the job in the step in which it took it over
+            taken = takes_over(heir, job, Fence(3, heir.peer), patch)
+            with nullcontext() if is_right else pytest.raises(Unsafe, match="which is there"):
+                checker.stepped(heir, None, [taken])
 
 
 def test_an_heir_that_hands_out_work_too_early_is_seen(quiet: Quiet, monkeypatch: pytest.MonkeyPatch):
