@@ -223,8 +223,8 @@ MISTAKES: Final[dict[int, Mistake]] = {
     27: _one(
         "the facts of one step are made durable one by one, the last one first",
         "ledger/ownership.py",
-        "return [Persist(tuple(PutFact(fact) for fact in facts)), *self._push_all(held)",
-        "return [*(Persist((PutFact(fact),)) for fact in reversed(facts)), *self._push_all(held)",
+        "return [Persist(tuple(PutFact(fact) for fact in facts)), *again",
+        "return [*(Persist((PutFact(fact),)) for fact in reversed(facts)), *again",
         seed=17,
     ),
     28: _one(
