@@ -58,8 +58,9 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("name", choices=BENCHES, metavar="NAME", help="which one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--pairs", type=_count, default=7, metavar="N", help="alternating measurements (default 7)")
-    if arguments and arguments[0] in BENCHES:
-        add = getattr(importlib.import_module(f"tests.bench.{arguments[0]}"), "arguments", None)
+    name = next((word for word in arguments if word in BENCHES), None)  # its own options may come before it
+    if name is not None:
+        add = getattr(importlib.import_module(f"tests.bench.{name}"), "arguments", None)
         if add is not None:
             add(parser)
     return parser.parse_args(arguments)

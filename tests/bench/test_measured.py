@@ -43,3 +43,5 @@ def test_pairs_are_a_count(pairs: str):
 def test_seven_pairs_unless_told_otherwise():
     assert parsed(["render"]).pairs == 7
     assert parsed(["render", "--pairs", "3"]).pairs == 3
+    assert parsed(["--pairs", "3", "render"]).pairs == 3
+    assert parsed(["--peers", "5,20", "membership"]).peers == (5, 20)
