@@ -184,7 +184,12 @@ class Catalog:
         outputs: list[Output] = []
         gap = False
         for writer, epoch, base, top in delta.spans:
+            if writer == self._me:
+                self._renew((epoch, top))
             if writer not in self._members:  # ourselves, or one who will bring its records when it is known here
+                continue
+            if writer == sender and (epoch, top) < self._mine(writer):  # it may have started on an older disk: see `_renew`
+                outputs.append(Send(sender, CatalogDelta(((writer, *self._mine(writer), self._mine(writer)[1]),), ())))
                 continue
             taken = self._take_span(writer, epoch, base, top, by_writer.get(writer, []))
             gap = gap or taken is None

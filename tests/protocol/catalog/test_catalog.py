@@ -54,6 +54,23 @@ def test_a_gap_is_not_taken_but_asked_about():
     assert len(book.take(CatalogChanged)) == 6
 
 
+def test_a_writer_that_starts_again_under_its_old_epoch_hears_what_it_has_said_before():
+    """Its disk was put back, with the count of its starts; its numbers pass by those of the records that it does not know."""
+    book = begin(ANNA).feed(StreamReceived(ANNA, delta(ANNA, 1, 0, ("a", b"1"), ("b", b"2"), ("a", b"3")))).forget()
+    again = begin(ME, me=ANNA).feed(Publish("a", b"4"))
+    book.feed(StreamReceived(ANNA, sent(again, CatalogDelta, ME)[0]))
+    (known,) = sent(book, CatalogDelta, ANNA)
+    assert (known.spans, known.records) == (((ANNA, 1, 3, 3),), ())
+    again.feed(StreamReceived(ME, known), Publish("c", b"5"), Publish("d", b"6"))
+    for told in sent(again, CatalogDelta, ME):
+        book.feed(StreamReceived(ANNA, told))
+    for asked in sent(book, CatalogVersions, ANNA):
+        again.feed(StreamReceived(ME, asked))
+    for told in sent(again, CatalogDelta, ME):
+        book.feed(StreamReceived(ANNA, told))
+    assert [book.machine.get(ANNA, key) for key in "abcd"] == [b"4", None, b"5", b"6"]
+
+
 def test_old_news_is_ignored():
     new = delta(ANNA, 1, 0, ("a", b"1"), ("a", b"2"))
     book = begin(ANNA).feed(StreamReceived(ANNA, new)).forget().feed(StreamReceived(BEN, delta(ANNA, 1, 0, ("a", b"1"))))
