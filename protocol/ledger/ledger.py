@@ -184,7 +184,8 @@ class Ledger(Ownership):
             return []
         if held.owner != self._me:
             return self._push(held, sender) if sender in self._replicas.targets(held) else []
-        outputs = self._push(held, sender)
+        holds = bool(message.versions) or sender in self._replicas.targets(held)
+        outputs = self._push(held, sender) if holds else []
         outputs.extend(self._record_replicas(held, now))
         outputs.extend(self._settle(held, now))
         return [*outputs, *self._publish(held, now)]

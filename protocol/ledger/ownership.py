@@ -177,8 +177,15 @@ class Ownership:
         if held.owner != self._me:
             return outputs
         if error:
+            outputs.extend(self._ask_around(held))
             return [*outputs, *self._recovery.look_for(held, self._keeper.lacking(held.fold), self._replicas, now)]
         return [*outputs, *self._after_copies(held, now)]
+
+    def _ask_around(self, held: HeldJob) -> list[Send]:
+        """Bytes were looked for in vain at whoever is known to hold something: who has not said yet whether it does?"""
+        if not self._recovery.is_in_vain(held.fold.job):
+            return []
+        return [self._ask(held, peer) for peer in self._replicas.living() if not held.copies.has_said(peer)]
 
     def _render_lost(self, held: HeldJob, now: Now) -> list[Output]:
         """Frames whose bytes nobody has are wanted again; it costs no attempt."""

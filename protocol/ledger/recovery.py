@@ -91,6 +91,10 @@ class Recovery:
         """Whether something of the job has not been found yet, and not been given up."""
         return any(search.state in ("new", "failed") for search in self._searches.get(job, {}).values())
 
+    def is_in_vain(self, job: JobId) -> bool:
+        """Whether something of the job was looked for by itself and not found."""
+        return any(search.state in ("failed", "left") for search in self._searches.get(job, {}).values())
+
     def lost(self, held: HeldJob, replicas: Replicas, now: Now) -> list[Retried]:
         """Frames whose results were looked for long enough are wanted again.
 
@@ -119,7 +123,8 @@ class Recovery:
         """Whoever may have them, the likeliest first: who made them, who keeps the job, who has ever owned it, anybody else
         who has said that it holds something of the job, or has delivered some of it."""
         fold = held.fold
-        known = [*fold.replicas, *sorted(fold.owners), *held.copies.by_peer, *sorted(fold.carriers)]
+        said = [peer for peer, copy in held.copies.by_peer.items() if copy.held]
+        known = [*fold.replicas, *sorted(fold.owners), *said, *sorted(fold.carriers)]
         asked = dict.fromkeys([ended.peer, *known])
         return tuple(peer for peer in asked if peer != self._me and (replicas.is_live(peer) or peer == ended.peer))
 

@@ -75,6 +75,10 @@ class Replicas:
         """Live peers besides this one that can hold copies."""
         return [peer for peer, known in self._peers.items() if known.useful and peer != self._me]
 
+    def living(self) -> list[PeerId]:
+        """Live peers besides this one, whatever they can hold."""
+        return [peer for peer, known in self._peers.items() if known.live and peer != self._me]
+
     def can_own(self, peer: PeerId) -> bool:
         """Whether a peer is there and may dispatch jobs; a suspected one is there."""
         known = self._peers.get(peer)

@@ -141,6 +141,31 @@ def test_two_heirs_of_one_epoch_agree_on_the_higher_peer_whatever_comes_first():
     assert any(message.facts for message in sent(book, Facts, higher)), "it brings what it knows before it forgets about it"
 
 
+def test_who_has_not_spoken_is_asked_for_bytes_that_were_looked_for_in_vain_and_gets_nothing_when_it_has_none():
+    remembered = facts(*begun(), *(ended(frame, frame) for frame in (1, 2, 3, 4)), Closed("completed", fence(), 0, 2000))
+    book = begin(Booted(tuple(remembered), {}), ANNA, BEN, CARL)
+    for peer in (ANNA, BEN):
+        book.feed(StreamReceived(peer, FactsHeld(JOB, ((remembered[0].author, 9),), ())))
+
+    def fail() -> None:
+        for fetch in book.take(FetchBlobs):
+            book.feed(BlobsEnded(fetch.ticket, "nobody has it"))
+
+    fail()
+    assert not any(not message.replicate for message in sent(book, Facts, CARL))
+    fail()
+    book.forget().wait(limits.LEDGER_ROUND_S)
+    fail()
+    assert [message.replicate for message in sent(book, Facts, CARL)] == [False]
+    assert not any(not message.replicate for message in [*sent(book, Facts, ANNA), *sent(book, Facts, BEN)])
+    book.forget().feed(StreamReceived(CARL, FactsHeld(JOB, (), ())))
+    assert sent(book, Facts, CARL) == [], "it holds nothing, and is not to"
+    book.feed(StreamReceived(CARL, FactsHeld(JOB, ((remembered[0].author, 9),), ())))
+    book.forget().wait(limits.LOST_WITHOUT_HOLDER_S)
+    fail()
+    assert {fetch.holders for fetch in book.take(FetchBlobs) if fetch.ticket.startswith("find-")} == {(ANNA, BEN, CARL)}
+
+
 BROKEN = Inspected(attempt(1, ANNA, 2), ANNA, Inspection(error=Failure("crash", "died on opening")), 1000)
 
 
