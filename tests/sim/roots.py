@@ -135,19 +135,17 @@ class Root:
         found = self.files.get(path)
         if found is None:
             temporary = yield from self._copy(host, job, output.digest)
-            if path not in self.files:
-                yield from self._rename(host, temporary, path, file)
+            found = yield from self._rename(host, temporary, path, file, replaces=False)
+            if found is None:
                 verdicts.append("placed")
                 return
-            self.temporaries.pop(temporary, None)
-            found = self.files[path]
         if found.pixels == file.pixels:
             self.world.trace.count("files in place already")
             self.written.setdefault((path, file.generation), self.world.at)
             verdicts.append("placed")
         elif found.pixels in parcel.replaces:
             temporary = yield from self._copy(host, job, output.digest)
-            yield from self._rename(host, temporary, path, file)
+            yield from self._rename(host, temporary, path, file, replaces=True)
             self.world.trace.count("files replaced")
             verdicts.append("placed")
         else:
@@ -167,18 +165,24 @@ class Root:
         yield STEP_S
         return temporary
 
-    def _rename(self, host: Host, temporary: int, path: str, file: File) -> Steps:
+    def _rename(
+        self, host: Host, temporary: int, path: str, file: File, *, replaces: bool
+    ) -> Generator[float, None, File | None]:  # fmt: skip
+        """Returns what has the name already, where nothing is to be replaced: both are one step, as in a file system."""
         self.world.failpoint(host, "output rename before")
         yield 0.0001
         if temporary not in self.temporaries:
             raise Hindered("output_root_gone")  # another host has cleared it away
         del self.temporaries[temporary]
+        if not replaces and path in self.files:
+            return self.files[path]
         self.on_write(host, path, self.files.get(path), file)
         self.files[path] = file
         self.written.setdefault((path, file.generation), self.world.at)
         self.world.trace.count("files in place")
         self.world.failpoint(host, "output rename after")
         yield STEP_S
+        return None
 
 
 def paths_of(fold: JobFold, ended: FrameEnded) -> list[str]:
