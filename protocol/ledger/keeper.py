@@ -2,6 +2,7 @@
 
 Refuses to know why it was chosen. Facts are accepted from anyone at any epoch. What must be here are the scene and the result
 that each frame has; logs and results that did not win are brought where somebody has them, many at a time, and hold nothing back.
+The job and its scene come before results: one that nobody has any more must not hold back that the job is here.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ class _Kept:
     """`safe`: everything up to here has its bytes. `fetching`: the versions that the ticket under way leads to.
 
     `asked_by` None: the owner is this peer itself, and nobody is told. `unheard`: it was told last in vain. `extras` are
-    welcome, and `extras_from` may have them."""
+    welcome, and `extras_from` may have them. `together`: the scene is not fetched before the results the next time, since it was
+    looked for by itself in vain."""
 
     asked_by: PeerId | None
     unheard: bool = False
     safe: VersionMap = field(default_factory=dict)
     fetching: VersionMap | None = None
     ticket: Ticket | None = None
+    together: bool = False
     extras: dict[Digest, int] = field(default_factory=dict)
     extras_from: dict[PeerId, None] = field(default_factory=dict)
 
@@ -100,6 +103,7 @@ class Keeper:
         kept = self._kept[self._tickets.pop(ticket)]
         fetched, kept.fetching, kept.ticket = kept.fetching, None, None
         if error:
+            kept.together = not kept.together
             return []
         if fetched is not None:
             kept.safe = {author: max(fetched.get(author, 0), kept.safe.get(author, 0)) for author in {**kept.safe, **fetched}}
@@ -145,11 +149,13 @@ class Keeper:
         facts = fold.since(kept.safe, limits.FACTS_PER_MESSAGE_MAX)
         if not facts:
             return []
+        holders = self._holders(fold, facts, kept.asked_by)
+        if not kept.together:
+            facts = _acceptances_before(fold, kept.safe, facts) or facts
         reached = dict(kept.safe)
         for fact in facts:
             reached[fact.author] = fact.seq
         items, extras = _items(fold, facts)
-        holders = self._holders(fold, facts, kept.asked_by)
         kept.extras.update(extras)
         kept.extras_from.update(dict.fromkeys(holders if extras else ()))
         if not items:
@@ -167,6 +173,16 @@ class Keeper:
                 holders.append(fact.body.peer)
         holders.extend(peer for peer in fold.replicas if peer not in holders)
         return tuple(peer for peer in holders if peer != self._me)
+
+
+def _acceptances_before(fold: JobFold, safe: VersionMap, facts: list[Fact]) -> list[Fact]:
+    """Acceptances that come before `facts`, the next ones after `safe`, where some of these need bytes of results.
+
+    An acceptance is its author's first fact."""
+    if not any(isinstance(fact.body, FrameEnded) and wins(fold, fact.body) for fact in facts):
+        return []
+    firsts = [fold.log[author][0] for author in sorted(fold.log) if author not in safe]
+    return [fact for fact in firsts if isinstance(fact.body, Accepted)]
 
 
 def _items(fold: JobFold, facts: list[Fact]) -> tuple[Blobs, Blobs]:

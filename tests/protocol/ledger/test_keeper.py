@@ -3,9 +3,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
+from protocol import limits
 from protocol.effects import FetchBlobs
-from protocol.ids import JobId
-from protocol.ledger.facts import Retried
+from protocol.ids import AuthorId, Fence, JobId
+from protocol.ledger.facts import Owner, Retried
 from protocol.ledger.keeper import Keeper
 from protocol.signals import Send
 from protocol.wire.work import FactsHeld
@@ -55,6 +58,53 @@ def test_one_fetch_is_under_way_at_a_time_and_the_next_follows():
     second = fetched(keeper.ended(fold, first.ticket, ""))
     assert second.holders == (ANNA, BEN)
     assert keeper.owns(second.ticket) == JOB
+
+
+def test_the_job_and_its_scene_are_safe_though_nobody_has_a_result():
+    fold = folded(*begun(spec(renderer="blender"), SCENE, owner=ANNA), ended(1, 1, by=BEN))
+    heir = AuthorId("0" * 16)  # its facts come first
+    for fact in facts(Owner(Fence(2, ANNA)), ended(2, 2, by=BEN), author=heir):
+        assert fold.add(fact)
+    keeper = Keeper(me=ME)
+    scene = fetched(keeper.asked(fold, ANNA))
+    assert scene.items == ((digest("scene"), 1000),)
+    assert scene.holders == (ANNA, BEN)  # who has rendered has the scene as well
+    outputs = keeper.ended(fold, scene.ticket, "")
+    assert [one.safe for one in held(outputs)] == [((AUTHOR, 1),)]
+    results = fetched(outputs)
+    assert dict(results.items) == {output(1, BEN).digest: 100, output(2, BEN).digest: 100}
+    assert keeper.ended(fold, results.ticket, "nobody has it") == []
+    again = keeper.asked(fold, ANNA)
+    assert [one.safe for one in held(again)] == [((AUTHOR, 1),)]
+    assert fetched(again).items == results.items
+
+
+def test_a_job_without_a_scene_is_safe_though_nobody_has_a_result():
+    fold = folded(*begun(owner=ANNA), ended(1, 1, by=BEN))
+    keeper = Keeper(me=ME)
+    outputs = keeper.asked(fold, ANNA)
+    assert held(outputs)[-1].safe == ((AUTHOR, 1),)
+    assert fetched(outputs).items == ((output(1, BEN).digest, 100),)
+
+
+def test_an_acceptance_beyond_the_next_facts_comes_before_their_results(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "FACTS_PER_MESSAGE_MAX", 2)
+    fold = folded(*begun(spec(renderer="blender"), SCENE, owner=ANNA))
+    for fact in facts(Owner(Fence(2, ANNA)), ended(1, 1, by=BEN), author=AuthorId("0" * 16)):
+        assert fold.add(fact)
+    assert fetched(Keeper(me=ME).asked(fold, ANNA)).items == ((digest("scene"), 1000),)
+
+
+def test_results_are_looked_for_though_nobody_has_the_scene():
+    fold = folded(*begun(spec(renderer="blender"), SCENE, owner=ANNA), ended(1, 1, by=BEN))
+    keeper = Keeper(me=ME)
+    asked_for = []
+    for _ in range(3):
+        fetch = fetched(keeper.asked(fold, ANNA))
+        keeper.ended(fold, fetch.ticket, "nobody has it")
+        asked_for.append([found for found, _ in fetch.items])
+    scene, result = digest("scene"), output(1, BEN).digest
+    assert asked_for == [[scene], [scene, result], [scene]]
 
 
 def test_a_forgotten_job_is_fetched_no_more():
@@ -127,7 +177,8 @@ def test_damaged_bytes_are_looked_at_again_and_the_owner_hears_of_it():
     keeper = Keeper(me=ME)
     keeper.ended(fold, fetched(keeper.asked(fold, ANNA)).ticket, "")
     outputs = keeper.damaged(fold)
-    assert held(outputs) == [FactsHeld(JOB, ((AUTHOR, 5),), ())]
+    job_only = ((AUTHOR, 1),)  # it has no scene: there are no bytes to look at
+    assert held(outputs) == [FactsHeld(JOB, ((AUTHOR, 5),), safe) for safe in ((), job_only)]
     under_way = fetched(outputs)
     assert held(keeper.damaged(fold))[0].safe == ()  # damaged again while it is being fetched: once more from the start
     assert fetched(keeper.ended(fold, under_way.ticket, "")).items == under_way.items

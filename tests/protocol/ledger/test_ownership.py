@@ -384,7 +384,7 @@ def test_a_replica_with_a_damaged_blob_takes_its_word_back():
     book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, ""))
     assert sent(book, FactsHeld, ANNA)[-1].safe == ((told[0].author, len(told)),)
     book.forget().feed(BlobLost(output(1, ANNA).digest))
-    assert sent(book, FactsHeld, ANNA)[-1].safe == ()
+    assert [one.safe for one in sent(book, FactsHeld, ANNA)] == [(), ((told[0].author, 1),)], "the job has no scene to look at"
     assert book.expect(FetchBlobs).items == ((output(1, ANNA).digest, 100),)
     book.feed(BlobLost(digest("of no job"))).forget()
 
@@ -394,7 +394,8 @@ def test_an_owner_that_has_not_heard_of_the_damage_is_told_again_once_it_is_ther
     told = facts(*first, ended(1, 1, by=ANNA))
     book = begin(None, ANNA, BEN).feed(StreamReceived(ANNA, Facts(JOB, tuple(told), ((THEIRS, len(told)),), replicate=True)))
     book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "")).forget().feed(BlobLost(output(1, ANNA).digest))
-    (taken_back,) = sent(book, FactsHeld, ANNA)
+    taken_back = sent(book, FactsHeld, ANNA)[-1]
+    assert taken_back.safe == ((THEIRS, 1),), "the job, and not its result"
     book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "nobody has it"))
     book.feed(changed(ANNA, "dead"), StreamFailed(ANNA, taken_back, refused=False)).wait(limits.LEDGER_ROUND_S / 2 + 0.2)
     assert sent(book, FactsHeld) == [], "there is nobody to tell"
