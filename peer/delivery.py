@@ -88,7 +88,7 @@ class Delivery:
 async def _one(batch: Batch, effect: Deliver, parcel: Parcel, name: str, output: Output) -> Verdict:
     """Look at one file, or put it in place."""
     if effect.sweep:
-        return "placed" if await batch.holds(name) else "absent"
+        return "placed" if await batch.holds(name, parcel, output) else "absent"
     return await batch.place(name, parcel, output)
 
 

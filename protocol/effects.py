@@ -154,7 +154,7 @@ class Deliver:
     """Put frames, whose blobs are here, into `folder` of an output root of this peer. Back: `DeliverEnded`.
 
     Never a half-written file under a final name, and no other file than those of `replaces` gives way. `sweep`: write
-    nothing, only look which of them are there."""
+    nothing, only look which of them are there; where a file of `replaces` lies, the frame is not."""
 
     ticket: Ticket
     job: JobId

@@ -16,7 +16,7 @@ from typing import Final
 import blake3
 
 from peer import failpoints
-from peer.outputs.root import Judge, RootFault, Verdict
+from peer.outputs.root import Finding, Judge, RootFault, Verdict
 from peer.ports import Blobs, Corrupt
 from peer.store.disk import place_no_replace, sync_folder
 from protocol import limits
@@ -69,12 +69,14 @@ class FolderBatch:
     judge: Judge
     _cleaned: set[Path] = field(default_factory=set)
 
-    async def holds(self, name: str) -> bool:
+    async def holds(self, name: str, parcel: Parcel, output: Output) -> bool:
         target = self.base / name
         if await asyncio.to_thread(_folder_of, target, self.base, make=False) is None:
             return False
         await self._clean(target.parent)
-        return await asyncio.to_thread(os.path.lexists, target)
+        if not await asyncio.to_thread(os.path.lexists, target):
+            return False
+        return not parcel.replaces or await self._find(target, parcel, output) != "older"
 
     async def place(self, name: str, parcel: Parcel, output: Output) -> Verdict:
         """A file that turns up in between is looked at once more."""
@@ -98,12 +100,15 @@ class FolderBatch:
             self._cleaned.add(folder)
             await asyncio.to_thread(_remove_leftovers, folder, self.job)
 
-    async def _meet(self, target: Path, parcel: Parcel, output: Output) -> Verdict:
+    async def _find(self, target: Path, parcel: Parcel, output: Output) -> Finding:
         async def has_bytes() -> bool:
             return await asyncio.to_thread(_has_bytes, target, output)
 
         is_plain = await asyncio.to_thread(_is_plain, target)
-        match await self.judge.find(target, parcel, output, has_bytes=has_bytes, is_plain=is_plain):
+        return await self.judge.find(target, parcel, output, has_bytes=has_bytes, is_plain=is_plain)
+
+    async def _meet(self, target: Path, parcel: Parcel, output: Output) -> Verdict:
+        match await self._find(target, parcel, output):
             case "ours":
                 await asyncio.to_thread(sync_folder, target.parent)
                 return "placed"

@@ -34,8 +34,9 @@ class Batch(Protocol):
         generation of ours gives way, any other stays. Raises also `Corrupt` when the blob is gone or damaged."""
         ...
 
-    async def holds(self, name: str) -> bool:
-        """Whether anything has this name. Writes nothing."""
+    async def holds(self, name: str, parcel: Parcel, output: Output) -> bool:
+        """Whether anything has this name but what is to give way to `output`. Writes nothing; only where the parcel replaces
+        something is a file read, since somebody may have put a lower generation there again."""
         ...
 
 

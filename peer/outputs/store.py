@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 import blake3
 
 from peer import failpoints
-from peer.outputs.root import Judge, RootFault, Verdict
+from peer.outputs.root import Finding, Judge, RootFault, Verdict
 from peer.ports import Blobs, Corrupt
 from protocol import limits
 from protocol.errors import Invalid
@@ -84,9 +84,12 @@ class StoreBatch:
     judge: Judge
     scratch: Path
 
-    async def holds(self, name: str) -> bool:
+    async def holds(self, name: str, parcel: Parcel, output: Output) -> bool:
         with faults(self.name):
-            return await _head(self.store, name) is not None
+            seen = await _head(self.store, name)
+            if seen is None:
+                return False
+            return not parcel.replaces or await self._look(name, seen, parcel, output) != "older"
 
     async def place(self, name: str, parcel: Parcel, output: Output) -> Verdict:
         """An object that turns up or changes in between is looked at once more, a few times."""
@@ -129,7 +132,7 @@ class StoreBatch:
             return False
         return True
 
-    async def _look(self, name: str, seen: Any, parcel: Parcel, output: Output) -> str:
+    async def _look(self, name: str, seen: Any, parcel: Parcel, output: Output) -> Finding:
         """What the object is: fetched whole, so that its bytes and pixels say it, not what somebody wrote beside them."""
         if seen["size"] > limits.IMAGE_FILE_BYTES_MAX:
             return "foreign"

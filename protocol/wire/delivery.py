@@ -15,7 +15,7 @@ from protocol.jobs.parcels import Parcel, Placed
 class Carry:
     """The owner of a job to a peer that has the root: put these frames there. Resent until `Carried` of the same number.
 
-    `sweep`: write nothing, only say which of them are there."""
+    `sweep`: write nothing, only say which of them are there; where one that is to give way lies, the frame is not."""
 
     job: JobId
     number: int

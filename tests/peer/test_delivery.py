@@ -41,7 +41,8 @@ class Root:
         self.placed.append(name)
         return verdict
 
-    async def holds(self, name: str) -> bool:
+    async def holds(self, name: str, parcel: Parcel, output: Output) -> bool:
+        assert output == parcel.outputs[0]
         return name in self.there
 
 

@@ -26,6 +26,7 @@ from tests.sim.world import Host, Unsafe, World
 ROOT = "farm"
 STEP_S = 0.002
 Verdict = Literal["placed", "conflict", "absent"]
+Finding = Literal["ours", "older", "foreign"]
 Steps = Generator[float, None, None]  # seconds until the next one
 
 
@@ -61,7 +62,8 @@ class Root:
         self.is_gone = False
         self.removed: dict[str, float] = {}  # when somebody took a file away
         self.written: dict[tuple[str, int], float] = {}  # when what this generation looks like was first there
-        self.looked_at: dict[tuple[str, str], float] = {}  # when a sweep last looked for it, and whose (`sweeper`)
+        self.named: dict[str, float] = {}  # when the file that lies there got its name
+        self.looked_at: dict[tuple[str, str, int], float] = {}  # when whose (`sweeper`) sweep last looked for which generation
         self.on_write: Callable[[Host, str, File | None, File], None] = lambda host, path, before, after: None
         self._queues: dict[int, _Queue] = {}
         self._next = count()
@@ -114,7 +116,7 @@ class Root:
             for name, output in zip(parcel.names, parcel.outputs, strict=True):
                 path = f"{effect.folder}/{name}".lstrip("/")
                 if effect.sweep:
-                    yield from self._look(path, effect.ticket.rpartition("-")[0], verdicts)
+                    yield from self._look(path, effect.ticket.rpartition("-")[0], parcel, output, verdicts)
                 else:
                     yield from self._place(host, effect.job, path, parcel, output, verdicts)
             if "absent" not in verdicts:
@@ -122,10 +124,14 @@ class Root:
                 conflicts = tuple(name for name, verdict in pairs if verdict == "conflict")
                 placed.append(Placed(parcel.frame, parcel.generation, conflicts))
 
-    def _look(self, path: str, whose: str, verdicts: list[Verdict]) -> Steps:
+    def _look(self, path: str, whose: str, parcel: Parcel, output: Output, verdicts: list[Verdict]) -> Steps:
         yield STEP_S
-        self.looked_at[path, whose] = self.world.at
-        verdicts.append("placed" if path in self.files else "absent")
+        self.looked_at[path, whose, parcel.generation] = self.world.at
+        found = self.files.get(path)
+        is_there = found is not None and _find(found, parcel, output) != "older"
+        if found is not None and not is_there:
+            self.world.trace.count("files found older in a sweep")
+        verdicts.append("placed" if is_there else "absent")
 
     def _place(self, host: Host, job: JobId, path: str, parcel: Parcel, output: Output, verdicts: list[Verdict]) -> Steps:
         """A file of that name is looked at; one that turns up in between, too."""
@@ -139,18 +145,19 @@ class Root:
             if found is None:
                 verdicts.append("placed")
                 return
-        if found.pixels == file.pixels:
-            self.world.trace.count("files in place already")
-            self.written.setdefault((path, file.generation), self.world.at)
-            verdicts.append("placed")
-        elif found.pixels in parcel.replaces:
-            temporary = yield from self._copy(host, job, output.digest)
-            yield from self._rename(host, temporary, path, file, replaces=True)
-            self.world.trace.count("files replaced")
-            verdicts.append("placed")
-        else:
-            self.world.trace.count("files kept from others")
-            verdicts.append("conflict")
+        match _find(found, parcel, output):
+            case "ours":
+                self.world.trace.count("files in place already")
+                self.written.setdefault((path, file.generation), self.world.at)
+                verdicts.append("placed")
+            case "older":
+                temporary = yield from self._copy(host, job, output.digest)
+                yield from self._rename(host, temporary, path, file, replaces=True)
+                self.world.trace.count("files replaced")
+                verdicts.append("placed")
+            case "foreign":
+                self.world.trace.count("files kept from others")
+                verdicts.append("conflict")
 
     def _copy(self, host: Host, job: JobId, digest: Digest) -> Generator[float, None, int]:
         """Returns the temporary file."""
@@ -178,11 +185,19 @@ class Root:
             return self.files[path]
         self.on_write(host, path, self.files.get(path), file)
         self.files[path] = file
+        self.named[path] = self.world.at
         self.written.setdefault((path, file.generation), self.world.at)
         self.world.trace.count("files in place")
         self.world.failpoint(host, "output rename after")
         yield STEP_S
         return None
+
+
+def _find(found: File, parcel: Parcel, output: Output) -> Finding:
+    """What a file under a frame's name is."""
+    if found.pixels == output.pixel_hash:
+        return "ours"
+    return "older" if found.pixels in parcel.replaces else "foreign"
 
 
 def paths_of(fold: JobFold, ended: FrameEnded) -> list[str]:
@@ -201,12 +216,14 @@ def sweeper(host: Host, job: JobId) -> str:
 
 class DeliveredIsInPlace(Closing):
     """C5: nothing gives way but a lower generation of the same frame, to what was committed; and when a job is closed, its owner
-    has looked for each done frame, and it lies in the root, once, right, or is told to be in conflict with what was there."""
+    has looked for each done frame, and it lies in the root, once, right, or is told to be in conflict with what was there.
+
+    What was taken away or put back after that look is nobody's fault: an owner that knew less may have written meanwhile."""
 
     def __init__(self, world: World, root: Root) -> None:
         super().__init__(world)
         self._root = root
-        self._closed: dict[str, int] = {}  # by path: at how many retries its job was closed
+        self._closed: dict[str, tuple[int, float]] = {}  # by path: at how many retries its job was closed, after a look when
         root.on_write = self.written
         world.on_step.append(self.stepped)
 
@@ -241,18 +258,24 @@ class DeliveredIsInPlace(Closing):
         file = self._root.files.get(path)
         is_told = path.rpartition("/")[2] in fold.conflicts.get(winner.frame, ())
         is_rival = file is not None and file.job == fold.job and fold.has_rivals(winner.frame)  # a merge replaces no file
-        self._swept(host, fold, winner, path)
-        is_right = file is None or file.pixels == output.pixel_hash or is_told
+        looked_at = self._swept(host, fold, winner, path)
+        is_older = file is not None and (file.job, file.frame) == (fold.job, winner.frame) and file.generation < winner.generation
+        is_late = is_older and self._root.named[path] > looked_at
+        is_right = file is None or file.pixels == output.pixel_hash or is_told or is_late
         if not is_right and not (is_rival and file is not None and file.generation == winner.generation):
             raise Unsafe(f"{host.name} closes {fold.job[:6]}, and at {path} is {file}, not generation {winner.generation}")
 
-    def _swept(self, host: Host, fold: JobFold, winner: FrameEnded, path: str) -> None:
-        """An heir passes on what its job was closed with; anybody else has looked for the file since it was written first."""
-        if self._closed.get(path, -1) >= len(fold.retries):
-            return
-        self._closed[path] = len(fold.retries)
-        looked_at = self._root.looked_at.get((path, sweeper(host, fold.job)), -1.0)
+    def _swept(self, host: Host, fold: JobFold, winner: FrameEnded, path: str) -> float:
+        """An heir passes on what its job was closed with; anybody else has looked for the file since it was written first.
+
+        Returns when it was looked for."""
+        looked_at = self._root.looked_at.get((path, sweeper(host, fold.job), winner.generation), -1.0)
+        retries, before = self._closed.get(path, (-1, -1.0))
+        if retries >= len(fold.retries):
+            return max(before, looked_at)
+        self._closed[path] = len(fold.retries), looked_at
         if looked_at < self._root.written.get((path, winner.generation), 0.0):
             raise Unsafe(f"{host.name} closes {fold.job[:6]}, and has not looked for {path}")
         if path not in self._root.files and self._root.removed.get(path, -1.0) <= looked_at:
             raise Unsafe(f"{host.name} closes {fold.job[:6]}, and {path} is not in the root")
+        return looked_at

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from protocol.effects import Deliver
-from protocol.events import DeliverEnded
-from protocol.ids import JobId, Ticket
+from protocol.events import ControlAsked, DeliverEnded
+from protocol.ids import JobId, RequestId, Ticket
 from protocol.jobs.parcels import Parcel, Placed
 from protocol.jobs.results import Output
 from tests.sim.campaign import build
@@ -71,7 +71,18 @@ def test_a_sweep_only_looks():
     assert bench.put(parcel(0), sweep=True).placed == (Placed(1, 0),)
     bench.root.remove("shots/1.png")
     assert bench.put(parcel(0), sweep=True).placed == ()
-    assert bench.root.looked_at["shots/1.png", sweeper(bench.host, JOB)] > bench.root.removed["shots/1.png"]
+    assert bench.root.looked_at["shots/1.png", sweeper(bench.host, JOB), 0] > bench.root.removed["shots/1.png"]
+
+
+def test_to_a_sweep_an_older_generation_is_not_the_frame():
+    bench = Bench()
+    bench.put(parcel(0))
+    assert bench.put(parcel(1, 0), sweep=True).placed == ()
+    assert bench.root.files["shots/1.png"].generation == 0
+    bench.put(parcel(1, 0))
+    assert bench.put(parcel(1, 0, 1), sweep=True).placed == (Placed(1, 1),)
+    bench.root.files["shots/1.png"] = File("else", None)
+    assert bench.put(parcel(1, 0), sweep=True).placed == (Placed(1, 1),)
 
 
 def test_what_hinders_is_said_and_a_damaged_blob_is_found_out():
@@ -130,6 +141,15 @@ def test_the_checker_sees_what_is_missing_wrong_or_written_over(monkeypatch: pyt
     monkeypatch.setitem(root.files, path, File("else", None))
     with pytest.raises(Unsafe, match=f"and at {path} is"):
         checker.closed(host, fold, "completed", Outcome(fold))
+    monkeypatch.setitem(root.files, path, File("older", file.job, file.frame, file.generation - 1))
+    with pytest.raises(Unsafe, match=f"and at {path} is"):
+        checker.closed(host, fold, "completed", Outcome(fold))
+    with monkeypatch.context() as late:
+        late.setitem(root.named, path, world.at + 1.0)
+        checker.closed(host, fold, "completed", Outcome(fold))  # it was put there after the last look
+        late.setitem(root.looked_at, (path, sweeper(host, fold.job), winner.generation), world.at + 2.0)
+        with pytest.raises(Unsafe, match=f"and at {path} is"):
+            checker.closed(host, fold, "completed", Outcome(fold))
     monkeypatch.delitem(root.files, path)
     checker.closed(host, fold, "completed", Outcome(fold))  # somebody has closed it before, and this one passes that on
     monkeypatch.setattr(checker, "_closed", {})
@@ -139,6 +159,32 @@ def test_the_checker_sees_what_is_missing_wrong_or_written_over(monkeypatch: pyt
     monkeypatch.setitem(root.removed, path, world.at)
     checker.closed(host, fold, "completed", Outcome(fold))
     checker._closed.clear()
-    monkeypatch.delitem(root.looked_at, (path, sweeper(host, fold.job)))
+    monkeypatch.delitem(root.looked_at, (path, sweeper(host, fold.job), winner.generation))
     with pytest.raises(Unsafe, match=f"and has not looked for {path}"):
         checker.closed(host, fold, "completed", Outcome(fold))
+
+
+def test_an_older_generation_that_was_put_back_gives_way_before_its_job_is_closed():
+    world, workload, trouble = build(3, peers=4, faults=Faults(deliver=1.0))
+    watching = [getattr(one, "__self__", None) for one in world.on_step]
+    [root] = [one._root for one in watching if isinstance(one, DeliveredIsInPlace)]
+    world.run_until(60.0)
+    trouble.end()
+    jobs = [client.job for client in workload.clients if client.accepted]
+    demand(world, jobs, within_s=120.0)
+    judge, put_back = root.on_write, dict[str, File]()
+
+    def by_an_owner_that_knows_less(host: Host, path: str, before: File | None, file: File) -> None:
+        judge(host, path, before, file)
+        if before is not None and path not in put_back:
+            put_back[path] = before
+            world.later(0.001, lambda: root.files.update({path: before}))
+
+    root.on_write = by_an_owner_that_knows_less
+    owned = [(one, fold) for one in world.hosts if one.node for fold in one.node.ledger.folds() if fold.fence.peer == one.peer]
+    for host, fold in owned:
+        world.tell(host, ControlAsked(RequestId(f"again {fold.job}"), fold.job, "retry", "", None, include_done=True))
+    demand(world, jobs, within_s=120.0)
+    assert put_back
+    assert world.trace.counts["files found older in a sweep"] == len(put_back)
+    assert not [path for path, older in put_back.items() if root.files[path] == older]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from peer.outputs.folder import TEMPORARY, FolderRoot
+from peer.outputs.root import Judge
 from protocol.events import DeliverEnded
 from protocol.ids import Digest, Ticket
 from protocol.jobs.parcels import Parcel, Placed
@@ -98,6 +99,29 @@ async def test_a_sweep_writes_nothing_and_says_what_is_there(bench: FolderBench)
     assert ended.placed == (Placed(1, 0),)
     assert (await bench.deliver(missing, folder="nowhere", sweep=True)).placed == ()
     assert list(bench.files()) == ["film/shot_0001.png"]
+
+
+async def test_to_a_sweep_an_older_generation_of_ours_is_not_the_frame(bench: FolderBench):
+    put(bench, b"green:ours, once")
+    newer = bench.parcel(b"red:1", generation=1, replaces=[b"green", b"red"])
+    assert (await bench.sweep(newer)).placed == ()
+    assert bench.files() == {"film/shot_0001.png": b"green:ours, once"}
+    await bench.deliver(newer)
+    assert (await bench.sweep(newer)).placed == (Placed(1, 1),)
+    put(bench, b"red:of somebody")
+    assert (await bench.sweep(newer)).placed == (Placed(1, 1),), "the pixels are right, and were so before"
+
+
+@pytest.mark.parametrize("theirs", [b"blue:1", b"no picture at all", b""])
+async def test_to_a_sweep_another_file_is_there(theirs: bytes, bench: FolderBench):
+    put(bench, theirs)
+    assert (await bench.sweep(bench.parcel(b"red:1", generation=1, replaces=[b"green"]))).placed == (Placed(1, 1),)
+
+
+async def test_a_sweep_of_a_frame_that_replaces_nothing_reads_no_file(bench: FolderBench, monkeypatch: pytest.MonkeyPatch):
+    put(bench, b"green:1")
+    monkeypatch.setattr(Judge, "find", None)
+    assert (await bench.sweep(bench.parcel(b"red:1"))).placed == (Placed(1, 0),)
 
 
 async def test_what_a_killed_peer_left_of_this_job_goes_and_of_others_stays(bench: FolderBench):

@@ -151,6 +151,30 @@ async def test_a_sweep_writes_nothing_and_says_what_is_there(bench: StoreBench):
     assert list(await bench.objects()) == [NAME]
 
 
+async def test_to_a_sweep_an_older_generation_of_ours_is_not_the_frame(bench: StoreBench):
+    await bench.put(b"green:ours, once")
+    newer = bench.parcel(b"red:1", generation=1, replaces=[b"green", b"red"])
+    ended = await bench.sweep(newer)
+    assert (ended.code, ended.placed) == ("", ())
+    assert await bench.objects() == {NAME: b"green:ours, once"}
+    await bench.deliver(newer)
+    assert (await bench.sweep(newer)).placed == (Placed(1, 1),)
+    await bench.put(b"red:of somebody")
+    assert (await bench.sweep(newer)).placed == (Placed(1, 1),), "the pixels are right, and were so before"
+
+
+@pytest.mark.parametrize("theirs", [b"blue:1", b"no picture at all", b""])
+async def test_to_a_sweep_another_object_is_there(theirs: bytes, bench: StoreBench):
+    await bench.put(theirs)
+    assert (await bench.sweep(bench.parcel(b"red:1", generation=1, replaces=[b"green"]))).placed == (Placed(1, 1),)
+
+
+async def test_a_sweep_of_a_frame_that_replaces_nothing_fetches_no_object(bench: StoreBench, monkeypatch: pytest.MonkeyPatch):
+    await bench.put(b"green:1")
+    monkeypatch.setattr(module, "_fetched", None)
+    assert (await bench.sweep(bench.parcel(b"red:1"))).placed == (Placed(1, 0),)
+
+
 async def test_a_damaged_blob_never_gets_a_name(bench: StoreBench):
     parcel = bench.parcel(b"red:1")
     await bench.blobs.path(parcel.outputs[0].digest)

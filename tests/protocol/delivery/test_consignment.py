@@ -91,6 +91,18 @@ def test_a_sweep_delivers_again_what_it_does_not_find():
     assert consignment.is_swept
 
 
+def test_a_sweep_and_what_follows_from_it_know_what_is_to_give_way():
+    asked = due(ended(1, 1, generation=1), sweep=True, older=(digest("older"),))
+    consignment = Consignment(asked)
+    consignment.add(asked)
+    carries = [consignment.next_carry(1)]
+    fly(consignment)
+    carries.append(consignment.next_carry(2))
+    assert [(carry.sweep, carry.parcels[0].replaces) for carry in carries] == [
+        (sweep, (digest("older"),)) for sweep in (True, False)
+    ]
+
+
 def test_a_sweep_that_could_not_look_looks_again():
     asked = due(ended(1, 1), sweep=True)
     consignment = Consignment(asked)

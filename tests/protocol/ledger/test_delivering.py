@@ -105,6 +105,13 @@ def test_the_sweep_is_asked_for_once_until_it_is_done_or_frames_are_retried():
     assert sweep_due(held, (ME,)) is None
 
 
+def test_a_sweep_tells_which_lower_generations_are_to_give_way():
+    again = (Retried("2", 1, 1), ended(2, 5, generation=1), Delivered("2", 1, (), ANNA, 1))
+    held = held_of(ended(1, 1), ended(2, 2), Delivered("1-2", 0, (), ANNA, 1), *again)
+    [due] = sweep_due(held, (ME,)) or []
+    assert [older for _, older in due.ended] == [(), (output(2).pixel_hash,)]
+
+
 def swept(dues: list[DeliveryDue] | None) -> list[int]:
     return [one.frame for due in dues or () for one, _ in due.ended if due.sweep]
 
