@@ -146,8 +146,8 @@ class Thief:
 
     def _message(self, sender: PeerId, message: object, now: Now) -> list[Output]:
         match message:
-            case Wake():
-                self._victims.woken_by(sender)
+            case Wake(job):
+                self._victims.woken_by(sender, job, now.monotonic_s)
                 return []
             case Granted(ask, leases):
                 self._answered(ask)
@@ -311,7 +311,7 @@ class Thief:
             held.ready = True
             self._remember_scene(held.lease)
             return []
-        self._victims.had_nothing(held.owner, now.monotonic_s + 2 * limits.IDLE_ASK_S)
+        self._victims.could_not_reach(held.owner, held.lease.job, now.monotonic_s + 2 * limits.IDLE_ASK_S)
         fields = {"from": held.owner, "reason": error}
         notice = Notice("scene_fetch_failed", "warning", held.lease.job, fields)
         return [notice, *self._give_back(held, f"the scene could not be fetched: {error}")]

@@ -24,6 +24,7 @@ class Victims:
         self._views: dict[JobId, JobView] = {}
         self._quiet_until: dict[PeerId, float] = {}
         self._woken: list[PeerId] = []
+        self._unreached_until: dict[JobId, float] = {}
 
     def heard(self, job: JobId, view: JobView | None) -> None:
         """The newest summary of a job."""
@@ -32,8 +33,11 @@ class Victims:
         else:
             self._views[job] = view
 
-    def woken_by(self, owner: PeerId) -> None:
-        """An owner says that it has work: ask it next."""
+    def woken_by(self, owner: PeerId, job: JobId, now_s: float) -> None:
+        """An owner says that it has work: ask it next, unless it is work that could not be begun here a moment ago. What was
+        handed back wakes everybody: it would come back at once, again and again."""
+        if self._unreached_until.get(job, now_s) > now_s:
+            return
         self._quiet_until.pop(owner, None)
         if owner not in self._woken:
             self._woken.append(owner)
@@ -41,6 +45,11 @@ class Victims:
     def had_nothing(self, owner: PeerId, until: float) -> None:
         """Leave this owner alone until then, unless it wakes us."""
         self._quiet_until[owner] = until
+
+    def could_not_reach(self, owner: PeerId, job: JobId, until: float) -> None:
+        """The scene of a job could not be had: leave its owner alone until then, and do not let that job wake us."""
+        self._unreached_until[job] = until
+        self.had_nothing(owner, until)
 
     def owner_of(self, job: JobId) -> PeerId | None:
         """Who dispatches a job that is open, as far as is known."""
@@ -54,6 +63,7 @@ class Victims:
             if is_live(owner):
                 return owner
         self._quiet_until = {owner: until for owner, until in self._quiet_until.items() if until > now_s}
+        self._unreached_until = {job: until for job, until in self._unreached_until.items() if until > now_s}
         kinds = list(renderers)
         waiting = [
             view

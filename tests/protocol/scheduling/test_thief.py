@@ -158,6 +158,18 @@ def test_a_scene_that_cannot_be_had_is_handed_back_and_costs_nothing():
     assert book.machine.is_idle
 
 
+def test_a_scene_that_cannot_be_had_is_asked_for_again_after_a_pause_and_not_in_a_circle():
+    """What is handed back wakes the peer that has handed it back."""
+    book = give(woken(), lease(1, manifest=SCENE))
+    book.feed(BlobsEnded(book.expect(FetchBlobs).ticket, "nobody has it"))
+    asked = len(sent(book, Steal, ANNA))
+    for _ in range(10):
+        book.feed(StreamReceived(ANNA, Wake(JOB))).wait(0.05)
+    assert len(sent(book, Steal, ANNA)) == asked
+    book.wait(2 * limits.IDLE_ASK_S).feed(StreamReceived(ANNA, Wake(JOB)))
+    assert len(sent(book, Steal, ANNA)) == asked + 1
+
+
 def test_even_an_owner_makes_sure_that_it_has_the_scene():
     book = begin().feed(StreamReceived(ME, Wake(JOB)))
     give(book, lease(1, owner=ME, manifest=SCENE), owner=ME)

@@ -25,15 +25,15 @@ def pick(
 
 def test_who_woke_us_is_asked_first_and_once():
     known = victims()
-    known.woken_by(ANNA)
-    known.woken_by(ANNA)
+    known.woken_by(ANNA, ONE, 0.0)
+    known.woken_by(ANNA, ONE, 0.0)
     assert pick(known) == ANNA
     assert pick(known) is None
 
 
 def test_a_dead_owner_is_never_asked():
     known = victims(job_view(ONE))
-    known.woken_by(ANNA)
+    known.woken_by(ANNA, ONE, 0.0)
     assert pick(known, dead=(ANNA,)) is None
 
 
@@ -60,9 +60,23 @@ def test_an_owner_that_had_nothing_is_left_alone_until_it_wakes_us():
     assert pick(known, now_s=4.9) is None
     assert pick(known, now_s=5.0) == ANNA
     known.had_nothing(ANNA, 9.0)
-    known.woken_by(ANNA)
+    known.woken_by(ANNA, ONE, 6.0)
     assert pick(known, now_s=6.0) == ANNA
     assert pick(known, now_s=6.0) == ANNA, "it woke us: what it said before is void"
+
+
+def test_a_job_whose_scene_could_not_be_had_wakes_nobody_for_a_while():
+    known = victims(job_view(ONE))
+    known.could_not_reach(ANNA, ONE, 5.0)
+    known.woken_by(ANNA, ONE, 4.0)
+    assert pick(known, now_s=4.0) is None
+    known.woken_by(ANNA, TWO, 4.0)
+    assert pick(known, now_s=4.0) == ANNA, "another job of that owner"
+    known.could_not_reach(ANNA, ONE, 9.0)
+    known.woken_by(ANNA, ONE, 9.0)
+    assert pick(known, now_s=9.0) == ANNA
+    pick(known, now_s=9.0)
+    assert known._unreached_until == {}
 
 
 def test_jobs_that_cannot_be_rendered_here_are_nobody_to_ask_about():
