@@ -35,8 +35,9 @@ class Introductions:
         self._telling: dict[PeerId, _Introduction] = {}
 
     def begin(self, peers: Iterable[PeerId], now_s: float) -> None:
-        """Tell some of these, drawn by chance when there are many."""
-        found = [peer for peer in peers if peer not in self._telling]
+        """Tell some of these, drawn by chance when there are many; those that are down, and this peer itself, are left out."""
+        known = [member for member in map(self._ctx.members.get, peers) if member is not None]
+        found = [member.peer for member in known if member.up and member.peer not in self._telling]
         room = limits.JOIN_TOLD_DIRECTLY_MAX - len(self._telling)
         for peer in self._ctx.random.sample(found, min(len(found), room)):
             self._telling[peer] = _Introduction(now_s, self._ctx.options.join_first_s)

@@ -53,5 +53,6 @@ def test_however_many_are_in_a_table_a_few_are_told_who_i_am() -> None:
     book = knowing(A)
     many = [PeerId(f"{number:064x}") for number in range(1, 101)]
     news = tuple(MemberNews(alive(peer, address=Address("10.1.0.1", 1_000 + at)), "alive") for at, peer in enumerate(many))
-    book.feed(streams(A, PushPull(news, (), False))).wait(0)
+    gone = tuple(MemberNews(alive(peer), "left") for peer in map(PeerId, (f"{number:064x}" for number in range(500, 1_500))))
+    book.feed(streams(A, PushPull((*gone, MemberNews(mine(), "alive"), *news), (), False))).wait(0)
     assert len(told(book)) == limits.JOIN_TOLD_DIRECTLY_MAX < len(many)
