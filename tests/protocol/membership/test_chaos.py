@@ -13,6 +13,7 @@ import pytest
 from protocol import limits
 from protocol.wire.gossip import Left
 from tests.protocol.membership.chaos import (
+    MISSED,
     NEEDED,
     AllAgree,
     Checker,
@@ -50,11 +51,11 @@ def test_after_any_chaos_the_living_agree_and_nothing_was_vacuous(capsys: pytest
         print(f"\nchaos in membership, {SEEDS} seeds: {dict(happened.most_common())}")
     assert broken == {}
     assert [what for what in NEEDED if happened[what] < SEEDS // 20] == []
+    assert happened[MISSED] <= SEEDS // 50, "gossip alone is to do, but for a few"
 
 
 def test_a_little_chaos_ends_in_agreement() -> None:
-    """Among them three in which a machine that lets incarnations fall is caught: one in 40 shows it."""
-    for seed in (*range(10_000, 10_009), 10_029, 10_064, 10_091):
+    for seed in range(10_000, 10_020):
         run(seed)
 
 
