@@ -22,6 +22,16 @@ def everybody_says(mesh: Mesh, number: int, state: str) -> bool:
     return all(said == state for said in mesh.views(number).values())
 
 
+def known_gone(mesh: Mesh, number: int) -> float | None:
+    """Seconds until everybody holds a peer for dead; None: not within a minute."""
+    return mesh.run_until(lambda: everybody_says(mesh, number, "dead"), 60)
+
+
+def known_to_one_another(mesh: Mesh) -> float | None:
+    """Seconds until everybody has heard of everybody; None: not within half a minute."""
+    return mesh.run_until(lambda: knows_all(mesh), 30)
+
+
 def knows_all(mesh: Mesh) -> bool:
     """Everybody has heard of everybody (at such a loss somebody is always under suspicion for a moment)."""
     return all(peer.sees(other) in ("alive", "suspect") for peer in mesh.peers.values() for other in mesh.peers)
@@ -65,7 +75,7 @@ def test_at_30_percent_loss_they_still_find_one_another_within_five_seconds() ->
         mesh.loss = 0.3
         for number in range(5):
             mesh.start(number, seeds=[0, 1])
-        joined_s = mesh.run_until(lambda mesh=mesh: knows_all(mesh), 30)  # type: ignore[misc]
+        joined_s = known_to_one_another(mesh)
         assert joined_s is not None, seed
         assert joined_s < 5.0, seed
 
@@ -75,7 +85,7 @@ def test_a_killed_process_whose_host_refuses_is_known_to_all_soon(count: int, wi
     for seed in range(4):
         mesh = Mesh(seed=seed).start_many(count, settle_s=20 + seed * 0.3)
         mesh.kill(count - 1)
-        known_s = mesh.run_until(lambda mesh=mesh: everybody_says(mesh, count - 1, "dead"), 60)  # type: ignore[misc]
+        known_s = known_gone(mesh, count - 1)
         assert known_s is not None, seed
         assert known_s < within_s, seed
 
@@ -89,7 +99,7 @@ def test_a_killed_process_whose_connections_break_is_known_sooner_than_the_probe
         mesh.kill(count - 1)
         for other in (0, 1):  # so many had a connection with it
             mesh.feed(other, StreamBroken(peer_id(count - 1)))
-        known_s = mesh.run_until(lambda mesh=mesh: everybody_says(mesh, count - 1, "dead"), 60)  # type: ignore[misc]
+        known_s = known_gone(mesh, count - 1)
         assert known_s is not None, seed
         assert known_s < within_s, seed
 
@@ -107,7 +117,7 @@ def test_connections_that_break_between_the_living_lead_to_no_accusation() -> No
 def test_a_host_that_is_gone_is_known_to_all(count: int, within_s: float) -> None:
     mesh = Mesh().start_many(count)
     mesh.silence(count - 1)
-    known_s = mesh.run_until(lambda: everybody_says(mesh, count - 1, "dead"), 60)
+    known_s = known_gone(mesh, count - 1)
     assert known_s is not None
     assert known_s < within_s
     assert Counter(notice.fields["peer"] for notice in false_accusations(mesh)) == {peer_id(count - 1): count - 1}
@@ -121,8 +131,7 @@ def test_three_of_five_that_vanish_within_a_second_are_known_soon() -> None:
         for number in vanishing:
             mesh.silence(number)
             mesh.run(0.5)
-        last = vanishing[-1]
-        known_s = mesh.run_until(lambda mesh=mesh, last=last: everybody_says(mesh, last, "dead"), 60)  # type: ignore[misc]
+        known_s = known_gone(mesh, vanishing[-1])
         assert known_s is not None, seed
         assert known_s < 10.0, seed
 
@@ -312,7 +321,7 @@ def test_of_five_three_that_go_in_quick_succession_are_known_by_the_two_left(blo
         for number in gone:
             mesh.run(0.5)
             getattr(mesh, blow)(number)
-        known_s = mesh.run_until(lambda mesh=mesh, last=gone[-1]: everybody_says(mesh, last, "dead"), 60)  # type: ignore[misc]
+        known_s = known_gone(mesh, gone[-1])
         assert known_s is not None, seed
         slowest.append(known_s)
     assert median(slowest) <= usually_s
