@@ -15,6 +15,7 @@ WIDTH: Final = 160
 TOLD: Final = (
     "job_taken_over",
     "job_handed_over",
+    "job_reopened",
     "job_yielded",
     "lease_expired",
     "frames_requeued",

@@ -33,6 +33,7 @@ KEPT: Final = frozenset(
         "job_completed",
         "job_failed",
         "job_handed_over",
+        "job_reopened",
         "job_taken_over",
         "job_yielded",
         "left_unsafe",
