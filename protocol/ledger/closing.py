@@ -44,14 +44,16 @@ def _closed(held: HeldJob, state: Literal["completed", "failed", "cancelled"], n
 
 
 def all_safe(held: HeldJob, replicas: Replicas, *, me: PeerId, own: VersionMap) -> bool:
-    """Whether every committed frame's bytes are here and on another peer, where there is one that can hold them."""
+    """Whether every committed frame's bytes are here and on another peer, where there is one that can hold them.
+
+    Who made a frame holds it, as long as this owner took it from that peer's present run itself."""
     if not held.fold.covered_by(own):
         return False
     others = replicas.others()
     if not others or any(held.copies.is_synced(peer) for peer in others):
         return True
     makers = held.fold.winners.makers()
-    return bool(makers) and all(peer != me and replicas.is_live(peer) for peer in makers)
+    return not held.hearsay and bool(makers) and all(peer != me and replicas.is_live(peer) for peer in makers)
 
 
 def known_inspection(held: HeldJob, jobs: Iterable[HeldJob]) -> Inspection | None:

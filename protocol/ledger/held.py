@@ -39,13 +39,14 @@ class HeldJob:
     """A job that this peer holds; only an owner uses more than the fold. Invariant: `copies` is about `fold`."""
 
     __slots__ = (
-        "activity", "claim", "copies", "dirty", "fold", "opened", "promises", "published", "published_at", "resumes", "rival",
+        "activity", "claim", "copies", "dirty", "fold", "hearsay", "opened", "promises", "published", "published_at", "resumes", "rival",
         "sweep_after", "sweeping", "swept",
     )  # fmt: skip
 
     def __init__(self, job: JobId, attic: Attic | None = None) -> None:
         self.fold = JobFold(job, attic)
         self.copies = Copies(self.fold)
+        self.hearsay = False  # whether who made some of its results may have lost them since, for all that is known here
         self.promises: list[Promise] = []
         self.claim: Claim | None = None
         self.resumes = False  # its workers may have frames in flight that they got from another run or another owner
@@ -57,6 +58,11 @@ class HeldJob:
         self.rival: PeerId | None = None  # owns it too, by a greater fence, and is not known to hold our facts
         self.sweeping = self.swept = -1  # at how many retries the destination is being looked through, and was
         self.sweep_after = 0  # it is looked through up to this frame, or is being
+
+    def doubt(self, peer: PeerId) -> None:
+        """The peer's run has ended, or it was forgotten: what it holds must be heard again, its own results among it."""
+        self.copies.forget(peer)
+        self.hearsay = self.hearsay or peer in self.fold.winners.makers()
 
     @property
     def owner(self) -> PeerId:

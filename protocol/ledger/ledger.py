@@ -151,6 +151,7 @@ class Ledger(Ownership):
         held = self._held(facts.job)
         merged, replaced = held.fold.merge(facts.facts)
         taken = tuple(PutFact(fact) for fact in merged)
+        held.hearsay = held.hearsay or any(isinstance(fact.body, FrameEnded) for fact in merged)
         held.copies.told(sender, dict(facts.versions))
         outputs: list[Output] = [Persist(taken)] if taken else []
         outputs.extend(winner_notice(held.fold, before, after) for before, after in replaced.values())
@@ -354,7 +355,7 @@ class Ledger(Ownership):
         outputs: list[Output] = []
         for held in list(self._jobs.values()):
             if fresh:
-                held.copies.forget(changed.peer)
+                held.doubt(changed.peer)
             outputs.extend([*self._round(held, now), *self._succeed(held, now)])
         self._wake_rounds(now)
         return outputs
@@ -362,7 +363,7 @@ class Ledger(Ownership):
     def _drop_peer(self, peer: PeerId) -> None:
         """Membership has forgotten it: what it said that it holds is void, as if it came back with nothing."""
         for held in self._jobs.values():
-            held.copies.forget(peer)
+            held.doubt(peer)
         self._replicas.forgotten(peer)
         self._sweep()
 
@@ -431,6 +432,7 @@ class Ledger(Ownership):
             self._held(fact.job).fold.add(fact)
         outputs: list[Output] = []
         for held in self._jobs.values():
+            held.hearsay = True
             if held.owner == self._me and held.fold.accepted is not None:
                 held.claim = claim_after_boot(held, now, me=self._me)
                 held.resumes = held.claim is not None

@@ -253,6 +253,25 @@ def test_frames_that_others_rendered_are_on_two_peers_already():
     assert book.machine.view(job).state == "completed"
 
 
+@pytest.mark.parametrize("ends", ["started again", "went and came back"])
+def test_who_made_a_frame_in_an_earlier_run_may_have_lost_it(ends: str):
+    """Its disk may have been put back; only the present run's word on a copy counts."""
+    book, job = accepted_job(ANNA, wanted=spec(frames="1-2"))
+    commit(book, job, 1, 1, by=ANNA)
+    again = [changed(ANNA, run_epoch=2)] if ends == "started again" else [changed(ANNA, "dead"), changed(ANNA)]
+    commit(book.feed(*again), job, 2, 2, by=ANNA)
+    assert book.machine.view(job).state == "running"
+    confirm(book, ANNA, job)
+    assert book.machine.view(job).state == "completed"
+
+
+def test_frames_that_another_owner_tells_of_are_not_known_to_be_with_their_makers():
+    book, job = accepted_job(ANNA, wanted=spec(frames="1-2"))
+    told = facts(FrameEnded(1, 0, attempt(1), ANNA, done(1, ANNA), 5), job=job, author=OTHER_AUTHOR)
+    commit(book.feed(StreamReceived(BEN, Facts(job, tuple(told), (), replicate=False))), job, 2, 2, by=ANNA)
+    assert book.machine.view(job).state == "running"
+
+
 def test_a_job_with_a_failed_frame_fails_after_the_others_are_done():
     book, job = accepted_job(wanted=spec(frames="1-2", max_attempts=1))
     commit(book, job, 1, 1, failed())
