@@ -39,8 +39,8 @@ class HeldJob:
     """A job that this peer holds; only an owner uses more than the fold. Invariant: `copies` is about `fold`."""
 
     __slots__ = (
-        "activity", "claim", "copies", "dirty", "fold", "hearsay", "opened", "promises", "published", "published_at", "resumes", "rival",
-        "sweep_after", "sweeping", "swept",
+        "activity", "claim", "copies", "dirty", "fold", "hearsay", "opened", "promises", "published", "published_at", "resumes",
+        "rival", "sweep_after", "sweeping", "swept",
     )  # fmt: skip
 
     def __init__(self, job: JobId, attic: Attic | None = None) -> None:

@@ -268,8 +268,11 @@ def test_who_made_a_frame_in_an_earlier_run_may_have_lost_it(ends: str):
 def test_frames_that_another_owner_tells_of_are_not_known_to_be_with_their_makers():
     book, job = accepted_job(ANNA, wanted=spec(frames="1-2"))
     told = facts(FrameEnded(1, 0, attempt(1), ANNA, done(1, ANNA), 5), job=job, author=OTHER_AUTHOR)
-    commit(book.feed(StreamReceived(BEN, Facts(job, tuple(told), (), replicate=False))), job, 2, 2, by=ANNA)
+    fetch = book.feed(StreamReceived(BEN, Facts(job, tuple(told), (), replicate=False))).expect(FetchBlobs)
+    commit(book.feed(BlobsEnded(fetch.ticket, "")), job, 2, 2, by=ANNA)
     assert book.machine.view(job).state == "running"
+    confirm(book, ANNA, job)
+    assert book.machine.view(job).state == "completed"
 
 
 def test_a_job_with_a_failed_frame_fails_after_the_others_are_done():
