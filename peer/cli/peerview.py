@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from peer.cli.tables import Column, Item, count, short, text_of
@@ -123,14 +123,19 @@ def mesh_word(peers: Sequence[Item]) -> tuple[str, str]:
     return "healthy", counted
 
 
+def _while_here(text: Callable[[Item], str]) -> Callable[[Item], str]:
+    """Nothing for a peer that is gone: what it said last is not so any more."""
+    return lambda peer: text(peer) if text_of(peer, "state") in ("alive", "suspect") else ""
+
+
 COLUMNS: Final = (
     Column("ID", lambda peer: short(text_of(peer, "id"))),
     Column("NAME", lambda peer: text_of(peer, "name")),
     Column("STATE", state_text),
     Column("ADDRESS", lambda peer: text_of(peer, "address")),
-    Column("BUSY", slots_text),
+    Column("BUSY", _while_here(slots_text)),
     Column("RENDERERS", renderers_text),
-    Column("CHECKS", checks_text),
+    Column("CHECKS", _while_here(checks_text)),
     Column("SANDBOX", sandbox_text, wide=True),
     Column("RTT", _rtt, wide=True),
     Column("VERSION", lambda peer: text_of(peer, "version"), wide=True),

@@ -26,6 +26,13 @@ def test_a_word_for_the_mesh() -> None:
     assert mesh_word([ailing]) == ("degraded", "1 of 1 peers alive; r1: disk critical (2 % free)")
 
 
+def test_of_a_peer_that_is_gone_nothing_is_shown_that_is_not_so_any_more() -> None:
+    now = {column.title: column for column in COLUMNS}
+    for state, shown in ("alive", ["1/1", "passing"]), ("suspect", ["1/1", "passing"]), ("dead", ["", ""]), ("left", ["", ""]):
+        row = peer(state=state, slots={"total": 1, "free": 0}, checks=[{"name": "a", "status": "passing"}])
+        assert [now[title].value(row) for title in ("BUSY", "CHECKS")] == shown
+
+
 @pytest.mark.parametrize(
     ("checks", "text"),
     [
